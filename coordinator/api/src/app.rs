@@ -1,0 +1,96 @@
+//! What apps may ask of a coordinator: the `cuckoo_*` methods.
+
+use crate::task::{TaskId, TaskRequest, TaskStatus};
+use jsonrpsee::{core::SubscriptionResult, proc_macros::rpc, types::ErrorObjectOwned};
+use serde::{Deserialize, Serialize};
+
+/// Longest time that one `cuckoo_waitTask` waits, in seconds.
+pub const MAX_WAIT_SECONDS: u64 = 120;
+
+/// The coordinator itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CoordinatorInfo {
+	/// Version of the coordinator program.
+	pub version: String,
+	/// Stash (SS58) under which it is registered.
+	pub stash: String,
+	/// Operator account (SS58) that it runs as.
+	pub operator: String,
+	/// Genesis hash of its chain, `0x…`.
+	pub genesis: String,
+	/// Number of the finalized block to which its registry belongs.
+	pub finalized_block: u64,
+	/// Names of the models that live miners serve, most stake first.
+	pub models: Vec<String>,
+	/// Tasks that wait for a miner.
+	pub queued: u64,
+	/// Tasks that a miner holds.
+	pub running: u64,
+}
+
+/// A registered miner as the coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MinerView {
+	/// Stash (SS58).
+	pub stash: String,
+	/// Operator account (SS58).
+	pub operator: String,
+	/// Name from its registration.
+	pub name: String,
+	/// Stake behind it (its own and its voters'), in plancks (10^-18 CAI), as a decimal number.
+	pub stake: String,
+	/// Its part of the stake of all active registered miners, from 0 to 1: the part of the tasks
+	/// that it gets when all of them are free.
+	pub share: f64,
+	/// Whether it is connected to this coordinator and was heard of within the last 15 seconds.
+	pub live: bool,
+	/// Tasks that it can hold at once; 0 while not connected.
+	pub slots: u32,
+	/// Tasks that it holds now.
+	pub running: u32,
+	/// Models that it serves; empty while not connected.
+	pub models: Vec<String>,
+	/// Tasks that it has finished for this coordinator since the coordinator started.
+	pub tasks_done: u64,
+	/// Leases that it lost or gave back with a fault since the coordinator started.
+	pub tasks_failed: u64,
+}
+
+/// The methods for apps. Errors carry the name of their [`Code`](crate::error::Code) in `data`.
+#[rpc(client, server, namespace = "cuckoo")]
+pub trait AppApi {
+	/// Which coordinator this is, and how busy.
+	#[method(name = "info")]
+	async fn info(&self) -> Result<CoordinatorInfo, ErrorObjectOwned>;
+
+	/// Every registered active miner with its stake and share, most stake first.
+	#[method(name = "listMiners")]
+	async fn list_miners(&self) -> Result<Vec<MinerView>, ErrorObjectOwned>;
+
+	/// Offers a task; answers at once, with its id and place in the order of offers.
+	#[method(name = "offerTask")]
+	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// Waits until the task has ended, at most `timeout_seconds` (default and most: 120), and
+	/// answers with its status then, ended or not.
+	#[method(name = "waitTask")]
+	async fn wait_task(
+		&self,
+		task_id: TaskId,
+		timeout_seconds: Option<u64>,
+	) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// Where a task is.
+	#[method(name = "taskStatus")]
+	async fn task_status(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// Takes a task back. A task that has ended already is refused with `TASK_ENDED`.
+	#[method(name = "cancelTask")]
+	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// The status of a task now and after each change, until it has ended.
+	#[subscription(name = "subscribeTask" => "task", unsubscribe = "unsubscribeTask", item = TaskStatus)]
+	async fn subscribe_task(&self, task_id: TaskId) -> SubscriptionResult;
+}
