@@ -1,0 +1,157 @@
+//! Pools and positions in them.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Rounding};
+
+use crate::Balance;
+
+/// Why a pool could not do what was asked. The pool and the position are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolError {
+	/// A sum or a product does not fit in 128 bits.
+	Overflow,
+	/// The amount is worth no whole share.
+	TooSmall,
+	/// The position is worth less than the amount.
+	Insufficient,
+}
+
+/// A balance that belongs to its shares in equal parts.
+///
+/// Always `balance <= shares`: a share starts at a price of 1, rounding never raises that price
+/// above 1, and losses lower it.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Pool {
+	/// What all the shares are worth together.
+	pub balance: Balance,
+	/// How many shares there are.
+	pub shares: u128,
+	/// How often the pool lost everything. Shares of an earlier epoch are worth nothing.
+	pub epoch: u32,
+}
+
+/// Somebody's shares of a [`Pool`].
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct Position {
+	/// How many shares.
+	pub shares: u128,
+	/// The epoch of the pool in which they were issued.
+	pub epoch: u32,
+}
+
+impl Pool {
+	/// Whether nothing is left in the pool, shares included.
+	pub fn is_empty(&self) -> bool {
+		self.balance == 0 && self.shares == 0
+	}
+
+	/// What `position` is worth, rounded down.
+	pub fn value_of(&self, position: &Position) -> Balance {
+		if position.epoch != self.epoch || self.shares == 0 {
+			return 0;
+		}
+		// At most `balance`, because a position has at most all the shares: this cannot overflow.
+		mul_div(self.balance, position.shares, self.shares, Rounding::Down).unwrap_or(self.balance)
+	}
+
+	/// Puts `amount` into the pool for `position` and returns the shares issued for it, rounded
+	/// down.
+	///
+	/// The first amount buys one share a planck. A pool that lost everything begins a new epoch,
+	/// and so does a position that was left with worthless shares.
+	///
+	/// # Errors
+	///
+	/// [`PoolError::TooSmall`] when `amount` is zero; [`PoolError::Overflow`] when the pool cannot
+	/// take so much.
+	pub fn deposit(
+		&mut self,
+		position: &mut Position,
+		amount: Balance,
+	) -> Result<u128, PoolError> {
+		let mut pool = *self;
+		if pool.balance == 0 && pool.shares != 0 {
+			pool.epoch = pool.epoch.checked_add(1).ok_or(PoolError::Overflow)?;
+			pool.shares = 0;
+		}
+		let issued = if pool.shares == 0 {
+			amount
+		} else {
+			mul_div(amount, pool.shares, pool.balance, Rounding::Down).ok_or(PoolError::Overflow)?
+		};
+		if issued == 0 {
+			return Err(PoolError::TooSmall);
+		}
+		pool.balance = pool.balance.checked_add(amount).ok_or(PoolError::Overflow)?;
+		pool.shares = pool.shares.checked_add(issued).ok_or(PoolError::Overflow)?;
+		let owned = if position.epoch == pool.epoch { position.shares } else { 0 };
+		let shares = owned.checked_add(issued).ok_or(PoolError::Overflow)?;
+		*position = Position { shares, epoch: pool.epoch };
+		*self = pool;
+		Ok(issued)
+	}
+
+	/// Takes `amount` out of the pool from `position` and returns the shares burned for it, rounded
+	/// up. Taking all that the position is worth burns all its shares.
+	///
+	/// # Errors
+	///
+	/// [`PoolError::TooSmall`] when `amount` is zero; [`PoolError::Insufficient`] when the position
+	/// is worth less than `amount`.
+	pub fn withdraw(
+		&mut self,
+		position: &mut Position,
+		amount: Balance,
+	) -> Result<u128, PoolError> {
+		if amount == 0 {
+			return Err(PoolError::TooSmall);
+		}
+		let value = self.value_of(position);
+		if amount > value {
+			return Err(PoolError::Insufficient);
+		}
+		let burned = if amount == value {
+			position.shares
+		} else {
+			mul_div(amount, self.shares, self.balance, Rounding::Up).ok_or(PoolError::Overflow)?
+		};
+		let pool = Self {
+			balance: self.balance.checked_sub(amount).ok_or(PoolError::Insufficient)?,
+			shares: self.shares.checked_sub(burned).ok_or(PoolError::Insufficient)?,
+			epoch: self.epoch,
+		};
+		position.shares = position.shares.checked_sub(burned).ok_or(PoolError::Insufficient)?;
+		*self = pool;
+		Ok(burned)
+	}
+}
+
+/// `a * b / c` without overflow in between; `None` when `c` is zero or the result does not fit.
+fn mul_div(a: u128, b: u128, c: u128, rounding: Rounding) -> Option<u128> {
+	multiply_by_rational_with_rounding(a, b, c, rounding)
+}
