@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Text-to-image diffusion on [candle](https://docs.rs/candle-core): loads a model directory in the
+//! diffusers format (the Stable Diffusion 1.x and 2.x family) from its own configuration files and
+//! renders pictures from a prompt.
+//!
+//! Nothing here knows about chains or networks. [`Pipeline::load`] opens a model on a [`Device`],
+//! [`Pipeline::render`] turns a [`RenderRequest`] into [`Picture`]s.
+//!
+//! The way of a picture: [`text`] turns the prompt into token states, [`denoising`] starts from
+//! noise drawn on the CPU and lets the UNet ([`unet`]) remove it along the steps that one of the
+//! [`samplers`] planned, [`vae`] decodes the latents to pixels.
+//!
+//! The same request on the same model and device gives the same pixels, bit for bit.
+
+mod device;
+mod error;
+mod models;
+mod picture;
+mod pipeline;
+mod request;
+mod samplers;
+pub mod untrained;
+
+pub use device::{Device, UnknownDevice};
+pub use error::{LoadError, RenderError, RequestError};
+pub use models::{list_models, ModelEntry, ModelInfo};
+pub use picture::Picture;
+pub use pipeline::{Pipeline, Progress};
+pub use request::{limits, RenderRequest};
+pub use samplers::{Sampler, UnknownSampler};
