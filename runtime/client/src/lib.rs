@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Access to the Cuckoo chain for programs outside it.
+//!
+//! - [`ChainClient`]: a connection to a node; reads the registry at finalized blocks, submits
+//!   transactions.
+//! - [`watch_registry`]: the registry at each finalized block, over restarts of the node.
+//! - [`keys`]: files that hold the secret of an operator.
+//! - [`consent`]: the proof that an operator agrees to serve a stash.
+//! - [`cuckoo`]: everything on the chain, typed, generated from its metadata.
+//!
+//! Amounts are in planck: 10^18 of them are one CAI.
+
+mod account;
+mod client;
+pub mod consent;
+mod error;
+pub mod keys;
+mod registry;
+mod watch;
+
+pub use account::{parse_account, parse_hash, AccountError};
+pub use client::{ChainClient, ChainConfig};
+pub use error::ChainError;
+pub use registry::{BlockRef, Candidate, Registry, Role, UnknownRole};
+pub use subxt::utils::AccountId32;
+pub use subxt_signer::sr25519::Keypair;
+pub use watch::watch_registry;
+
+/// The calls, storage, events, constants and runtime APIs of the chain, generated from
+/// `metadata.scale`. `cargo run -p cuckoo-runtime --example metadata -- FILE` writes that file.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+#[subxt::subxt(runtime_metadata_path = "metadata.scale")]
+pub mod cuckoo {}
