@@ -411,8 +411,8 @@ pub mod pallet {
 	pub enum Error<T> {
 		/// The amount is zero: give the amount that you mean.
 		ZeroAmount,
-		/// Your free balance is too small for this stake: stake less, or leave less frozen or held
-		/// elsewhere. The existential deposit must stay free.
+		/// Your free balance is too small for this stake: stake less. The existential deposit must
+		/// stay free.
 		InsufficientBalance,
 		/// Your idle stake is too small: stake more, or take votes back first.
 		InsufficientIdle,

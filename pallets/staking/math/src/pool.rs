@@ -135,19 +135,30 @@ impl Pool {
 		if amount > value {
 			return Err(PoolError::Insufficient);
 		}
-		let burned = if amount == value {
-			position.shares
-		} else {
-			mul_div(amount, self.shares, self.balance, Rounding::Up).ok_or(PoolError::Overflow)?
-		};
-		let pool = Self {
-			balance: self.balance.checked_sub(amount).ok_or(PoolError::Insufficient)?,
-			shares: self.shares.checked_sub(burned).ok_or(PoolError::Insufficient)?,
-			epoch: self.epoch,
-		};
+		if amount == value {
+			let burned = position.shares;
+			self.redeem(position);
+			return Ok(burned);
+		}
+		let burned =
+			mul_div(amount, self.shares, self.balance, Rounding::Up).ok_or(PoolError::Overflow)?;
+		// Less than the value costs at most the position's shares, and these are in the pool.
 		position.shares = position.shares.checked_sub(burned).ok_or(PoolError::Insufficient)?;
-		*self = pool;
+		self.shares = self.shares.saturating_sub(burned);
+		self.balance = self.balance.saturating_sub(amount);
 		Ok(burned)
+	}
+
+	/// Burns all the shares of `position` and returns what they were worth, rounded down. The last
+	/// shares of a pool take all that is left in it.
+	pub fn redeem(&mut self, position: &mut Position) -> Balance {
+		let value = self.value_of(position);
+		if position.epoch == self.epoch {
+			self.balance = self.balance.saturating_sub(value);
+			self.shares = self.shares.saturating_sub(position.shares);
+		}
+		position.shares = 0;
+		value
 	}
 }
 
