@@ -1,0 +1,241 @@
+//! Pools against exact arithmetic in 256 bits.
+
+use cuckoo_staking_math::{Balance, Pool, PoolError, Position};
+use proptest::prelude::*;
+use sp_core::U256;
+
+/// What `amount` would be in shares, as the fraction `amount * shares / balance`.
+struct Fraction {
+	numerator: U256,
+	denominator: U256,
+}
+
+impl Fraction {
+	fn new(a: u128, b: u128, c: u128) -> Self {
+		Self { numerator: U256::from(a) * U256::from(b), denominator: U256::from(c) }
+	}
+
+	fn floor(&self) -> u128 {
+		(self.numerator / self.denominator).as_u128()
+	}
+
+	fn ceil(&self) -> u128 {
+		let up = self.numerator % self.denominator > U256::zero();
+		self.floor() + u128::from(up)
+	}
+}
+
+prop_compose! {
+	/// A pool that may have had losses, and somebody's position in it.
+	fn pool_and_position()(
+		shares in 1..=1u128 << 100,
+	)(
+		balance in prop_oneof![Just(shares), 1..=shares],
+		owned in prop_oneof![Just(shares), 0..=shares, 0..=shares.min(1_000)],
+		shares in Just(shares),
+		epoch in 0..3u32,
+	) -> (Pool, Position) {
+		(Pool { balance, shares, epoch }, Position { shares: owned, epoch })
+	}
+}
+
+fn amount() -> impl Strategy<Value = Balance> {
+	prop_oneof![0..=1_000u128, 0..=1u128 << 100]
+}
+
+/// Everybody else's shares.
+fn rest(pool: &Pool, position: &Position) -> Position {
+	Position { shares: pool.shares - position.shares, epoch: pool.epoch }
+}
+
+proptest! {
+	#[test]
+	fn value_is_rounded_down((pool, position) in pool_and_position()) {
+		let exact = Fraction::new(pool.balance, position.shares, pool.shares);
+		prop_assert_eq!(pool.value_of(&position), exact.floor());
+	}
+
+	#[test]
+	fn shares_are_issued_rounding_down(
+		(before, old) in pool_and_position(),
+		amount in amount(),
+	) {
+		let (mut pool, mut position) = (before, old);
+		let others = rest(&before, &old);
+		let exact = u128::try_from(
+			U256::from(amount) * U256::from(before.shares) / U256::from(before.balance),
+		);
+		match (pool.deposit(&mut position, amount), exact) {
+			(Ok(issued), Ok(exact)) => {
+				prop_assert_eq!(issued, exact);
+				prop_assert_eq!(pool.shares, before.shares + issued);
+				prop_assert_eq!(position.shares, old.shares + issued);
+				prop_assert_eq!(pool.balance, before.balance + amount);
+				prop_assert!(pool.value_of(&position) <= before.value_of(&old) + amount);
+				prop_assert!(pool.value_of(&others) >= before.value_of(&others));
+				prop_assert!(pool.balance <= pool.shares);
+			},
+			(Err(error), exact) => {
+				match exact {
+					Ok(0) => prop_assert_eq!(error, PoolError::TooSmall),
+					_ => prop_assert_eq!(error, PoolError::Overflow),
+				}
+				prop_assert_eq!((pool, position), (before, old));
+			},
+			(Ok(_), Err(_)) => prop_assert!(false, "more shares than fit were issued"),
+		}
+	}
+
+	#[test]
+	fn shares_are_burned_rounding_up(
+		(before, old) in pool_and_position(),
+		part in 0..=1_000u128,
+		beyond in 0..=1u128,
+	) {
+		let value = before.value_of(&old);
+		let amount = value / 1_000 * part + value % 1_000 * part / 1_000 + beyond;
+		let (mut pool, mut position) = (before, old);
+		let others = rest(&before, &old);
+		match pool.withdraw(&mut position, amount) {
+			Ok(burned) => {
+				prop_assert!(amount > 0 && amount <= value);
+				if amount == value {
+					prop_assert_eq!(burned, old.shares);
+				} else {
+					let exact = Fraction::new(amount, before.shares, before.balance);
+					prop_assert_eq!(burned, exact.ceil());
+				}
+				prop_assert_eq!(pool.balance, before.balance - amount);
+				prop_assert_eq!(pool.shares, before.shares - burned);
+				prop_assert_eq!(position.shares, old.shares - burned);
+				prop_assert!(pool.value_of(&position) <= value - amount);
+				prop_assert!(pool.value_of(&others) >= before.value_of(&others));
+				prop_assert!(pool.balance <= pool.shares);
+			},
+			Err(PoolError::TooSmall) => prop_assert_eq!(amount, 0),
+			Err(error) => {
+				prop_assert_eq!(error, PoolError::Insufficient);
+				prop_assert!(amount > value);
+				prop_assert_eq!((pool, position), (before, old));
+			},
+		}
+	}
+
+	#[test]
+	fn redeeming_pays_the_value_and_leaves_no_shares(
+		(before, old) in pool_and_position(),
+	) {
+		let (mut pool, mut position) = (before, old);
+		let others = rest(&before, &old);
+		prop_assert_eq!(pool.redeem(&mut position), before.value_of(&old));
+		prop_assert_eq!(position.shares, 0);
+		prop_assert!(pool.value_of(&others) >= before.value_of(&others));
+		prop_assert_eq!(pool.is_empty(), old.shares == before.shares);
+		prop_assert_eq!(pool.shares, others.shares);
+	}
+
+	#[test]
+	fn entering_and_leaving_gains_nothing(
+		(before, _) in pool_and_position(),
+		amount in 1..=1u128 << 60,
+	) {
+		let (mut pool, mut position) = (before, Position::default());
+		if pool.deposit(&mut position, amount).is_ok() {
+			prop_assert!(pool.redeem(&mut position) <= amount);
+			prop_assert!(pool.balance >= before.balance);
+		}
+	}
+
+	/// Three stakers enter and leave in any order while the pool has losses.
+	#[test]
+	fn a_pool_stays_sound(
+		steps in prop::collection::vec((0..3usize, 0..4u8, 1..=1u128 << 90), 1..60),
+	) {
+		let mut pool = Pool::default();
+		let mut stakers = [Position::default(); 3];
+		for (staker, action, amount) in steps {
+			let before = (pool, stakers);
+			let position = &mut stakers[staker];
+			let result = match action {
+				0 => pool.deposit(position, amount),
+				1 => {
+					let value = pool.value_of(position);
+					pool.withdraw(position, amount % value.saturating_add(2))
+				},
+				2 => Ok(pool.redeem(position)),
+				// A loss of any part, now and then of everything.
+				_ => {
+					pool.balance = (pool.balance / 7).saturating_mul(amount % 7);
+					Ok(0)
+				},
+			};
+			if result.is_err() {
+				prop_assert_eq!((pool, stakers), before);
+			}
+			prop_assert!(pool.balance <= pool.shares);
+			let shares: u128 = stakers
+				.iter()
+				.filter(|position| position.epoch == pool.epoch)
+				.map(|position| position.shares)
+				.sum();
+			prop_assert_eq!(shares, pool.shares);
+			let worth: Balance = stakers.iter().map(|position| pool.value_of(position)).sum();
+			prop_assert!(worth <= pool.balance);
+			prop_assert!(pool.balance - worth < 3 || pool.shares == 0);
+		}
+	}
+}
+
+#[test]
+fn the_first_deposit_buys_a_share_a_planck() {
+	let (mut pool, mut position) = (Pool::default(), Position::default());
+	assert_eq!(pool.deposit(&mut position, 7), Ok(7));
+	assert_eq!(pool, Pool { balance: 7, shares: 7, epoch: 0 });
+	assert_eq!(position, Position { shares: 7, epoch: 0 });
+}
+
+#[test]
+fn nothing_is_deposited_and_nothing_withdrawn() {
+	let (mut pool, mut position) = (Pool::default(), Position::default());
+	assert_eq!(pool.deposit(&mut position, 0), Err(PoolError::TooSmall));
+	assert_eq!(pool.withdraw(&mut position, 0), Err(PoolError::TooSmall));
+	assert_eq!(pool.withdraw(&mut position, 1), Err(PoolError::Insufficient));
+	assert_eq!(pool.redeem(&mut position), 0);
+	assert!(pool.is_empty());
+}
+
+#[test]
+fn the_largest_amount_fits_once() {
+	let (mut pool, mut position) = (Pool::default(), Position::default());
+	assert_eq!(pool.deposit(&mut position, u128::MAX), Ok(u128::MAX));
+	assert_eq!(pool.value_of(&position), u128::MAX);
+	let full = pool;
+	assert_eq!(pool.deposit(&mut position, 1), Err(PoolError::Overflow));
+	assert_eq!(pool, full);
+	assert_eq!(pool.withdraw(&mut position, u128::MAX - 1), Ok(u128::MAX - 1));
+	assert_eq!(pool, Pool { balance: 1, shares: 1, epoch: 0 });
+}
+
+#[test]
+fn a_pool_that_lost_everything_begins_a_new_epoch() {
+	let mut pool = Pool { balance: 0, shares: 10, epoch: 0 };
+	let mut worthless = Position { shares: 10, epoch: 0 };
+	let mut newcomer = Position::default();
+	assert_eq!(pool.value_of(&worthless), 0);
+	assert_eq!(pool.deposit(&mut newcomer, 5), Ok(5));
+	assert_eq!(pool, Pool { balance: 5, shares: 5, epoch: 1 });
+	assert_eq!(newcomer, Position { shares: 5, epoch: 1 });
+	// The old shares take nothing, and are forgotten when their owner enters again.
+	assert_eq!(pool.value_of(&worthless), 0);
+	assert_eq!(pool.withdraw(&mut worthless, 1), Err(PoolError::Insufficient));
+	assert_eq!(pool.redeem(&mut worthless.clone()), 0);
+	assert_eq!(pool.deposit(&mut worthless, 5), Ok(5));
+	assert_eq!(worthless, Position { shares: 5, epoch: 1 });
+	assert_eq!(pool, Pool { balance: 10, shares: 10, epoch: 1 });
+}
+
+#[test]
+fn the_epochs_end_before_they_wrap() {
+	let mut pool = Pool { balance: 0, shares: 1, epoch: u32::MAX };
+	assert_eq!(pool.deposit(&mut Position::default(), 5), Err(PoolError::Overflow));
+}
