@@ -11,14 +11,22 @@
 //!
 //! The same request on the same model and device gives the same pixels, bit for bit.
 
+mod config;
+mod denoising;
 mod device;
+mod directory;
 mod error;
+mod memory;
 mod models;
 mod picture;
 mod pipeline;
 mod request;
 mod samplers;
+mod text;
+mod unet;
 pub mod untrained;
+mod vae;
+mod weights;
 
 pub use device::{Device, UnknownDevice};
 pub use error::{LoadError, RenderError, RequestError};

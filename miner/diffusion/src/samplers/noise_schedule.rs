@@ -71,7 +71,7 @@ pub(crate) struct NoiseSchedule {
 }
 
 impl NoiseSchedule {
-	/// A schedule of `train_steps` ≥ 1 training timesteps.
+	/// A schedule of `train_steps` ≥ 1 training timesteps; no run may have more steps than that.
 	pub fn new(
 		betas: BetaSchedule,
 		train_steps: usize,
@@ -91,7 +91,7 @@ impl NoiseSchedule {
 		Self { signal, prediction, spacing, steps_offset, set_alpha_to_one }
 	}
 
-	/// The timesteps of a run, from noisy to clean. All are within the schedule.
+	/// The timesteps of a run, from noisy to clean: distinct, and within the schedule.
 	pub fn timesteps(&self, steps: usize, spacing: Spacing) -> Vec<f64> {
 		let last = (self.signal.len() - 1) as f64;
 		let train_steps = self.signal.len() as f64;
@@ -104,15 +104,20 @@ impl NoiseSchedule {
 					Spacing::Linspace => last * from_end / (steps - 1) as f64,
 					Spacing::Leading => {
 						let width = (self.signal.len() / steps) as f64;
-						from_end * width + self.steps_offset as f64
+						let room = last - (steps - 1) as f64 * width;
+						from_end * width + (self.steps_offset as f64).min(room)
 					},
 					Spacing::Trailing => {
 						(train_steps - i as f64 * train_steps / steps as f64).round_ties_even() - 1.0
 					},
 				}
 			})
-			.map(|timestep| timestep.clamp(0.0, last))
 			.collect()
+	}
+
+	/// `σ` at the noisiest timestep.
+	pub fn largest_sigma(&self) -> f64 {
+		self.sigma((self.signal.len() - 1) as f64)
 	}
 
 	/// `σ` at a timestep, linear between the training timesteps.

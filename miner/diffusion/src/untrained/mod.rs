@@ -1,9 +1,55 @@
-//! The plumbing model: a tiny, complete model directory with weights drawn from a seed.
+//! The plumbing model: a tiny, complete model directory with weights drawn from a seed, so that
+//! everything around a model can run where no trained one is. Its pictures are blots that change
+//! with prompt and seed; it says so of itself (`_notice` in `model_index.json`).
 
-use std::{io, path::Path};
+mod files;
+mod initializer;
 
-/// Writes the plumbing model into `dir`.
+use crate::{
+	config::{TextEncoderConfig, UNetConfig, VaeConfig},
+	directory::ModelDirectory,
+	text::ClipTextModel,
+	unet::UNet,
+	vae::VaeDecoder,
+};
+use candle_core::{DType, Device, Result as CandleResult};
+use candle_nn::VarBuilder;
+use initializer::Initializer;
+use std::{fs, io, path::Path};
+
+/// What the model says of itself.
+pub const NOTICE: &str = "untrained, for plumbing only";
+
+/// Writes the plumbing model into the directory `dir`, which is made if need be; files of an
+/// earlier one are replaced. The same seed gives the same files, byte for byte.
+///
+/// # Errors
+///
+/// If a file cannot be written.
 pub fn write(dir: &Path, seed: u64) -> io::Result<()> {
-	let _ = seed;
-	std::fs::create_dir_all(dir)
+	for (name, content) in files::all() {
+		let path = dir.join(name);
+		if let Some(folder) = path.parent() {
+			fs::create_dir_all(folder)?;
+		}
+		fs::write(path, format!("{content:#}\n"))?;
+	}
+	// The weights' names and shapes are those that the loading code asks for, given the
+	// configuration just written.
+	let model = ModelDirectory::open(dir).map_err(io::Error::other)?;
+	let text = TextEncoderConfig::read(&model).map_err(io::Error::other)?;
+	let unet = UNetConfig::read(&model).map_err(io::Error::other)?;
+	let vae = VaeConfig::read(&model).map_err(io::Error::other)?;
+	let write_part = |file: &str, build: &dyn Fn(VarBuilder) -> CandleResult<()>| {
+		let initializer = Initializer::new(seed, file);
+		let backend = Box::new(initializer.clone());
+		build(VarBuilder::from_backend(backend, DType::F32, Device::Cpu))
+			.map_err(io::Error::other)?;
+		fs::write(dir.join(file), initializer.into_safetensors().map_err(io::Error::other)?)
+	};
+	write_part("text_encoder/model.safetensors", &|vb| ClipTextModel::new(vb, &text).map(drop))?;
+	write_part("unet/diffusion_pytorch_model.safetensors", &|vb| UNet::new(vb, &unet).map(drop))?;
+	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| {
+		VaeDecoder::new(vb, &vae).map(drop)
+	})
 }
