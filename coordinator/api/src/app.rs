@@ -73,24 +73,33 @@ pub trait AppApi {
 	#[method(name = "offerTask")]
 	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned>;
 
-	/// Waits until the task has ended, at most `timeout_seconds` (default and most: 120), and
+	/// Waits until the task has ended, at most `timeoutSeconds` (default and most: 120), and
 	/// answers with its status then, ended or not.
 	#[method(name = "waitTask")]
 	async fn wait_task(
 		&self,
-		task_id: TaskId,
-		timeout_seconds: Option<u64>,
+		#[argument(rename = "taskId")] task_id: TaskId,
+		#[argument(rename = "timeoutSeconds")] timeout_seconds: Option<u64>,
 	) -> Result<TaskStatus, ErrorObjectOwned>;
 
 	/// Where a task is.
 	#[method(name = "taskStatus")]
-	async fn task_status(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned>;
+	async fn task_status(
+		&self,
+		#[argument(rename = "taskId")] task_id: TaskId,
+	) -> Result<TaskStatus, ErrorObjectOwned>;
 
 	/// Takes a task back. A task that has ended already is refused with `TASK_ENDED`.
 	#[method(name = "cancelTask")]
-	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned>;
+	async fn cancel_task(
+		&self,
+		#[argument(rename = "taskId")] task_id: TaskId,
+	) -> Result<TaskStatus, ErrorObjectOwned>;
 
 	/// The status of a task now and after each change, until it has ended.
 	#[subscription(name = "subscribeTask" => "task", unsubscribe = "unsubscribeTask", item = TaskStatus)]
-	async fn subscribe_task(&self, task_id: TaskId) -> SubscriptionResult;
+	async fn subscribe_task(
+		&self,
+		#[argument(rename = "taskId")] task_id: TaskId,
+	) -> SubscriptionResult;
 }

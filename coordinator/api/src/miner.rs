@@ -186,13 +186,13 @@ pub trait MinerApi {
 	#[method(name = "login", with_extensions)]
 	async fn login(&self, login: Signed<Login>) -> Result<Session, ErrorObjectOwned>;
 
-	/// Waits for work, at most `wait_seconds` and at most [`MAX_POLL_SECONDS`]; `null` if there was
+	/// Waits for work, at most `waitSeconds` and at most [`MAX_POLL_SECONDS`]; `null` if there was
 	/// none.
 	#[method(name = "poll")]
 	async fn poll(
 		&self,
 		session: String,
-		wait_seconds: u64,
+		#[argument(rename = "waitSeconds")] wait_seconds: u64,
 	) -> Result<Option<Assignment>, ErrorObjectOwned>;
 
 	/// Keeps the lease and says how far the task is. `NO_LEASE` means: stop, somebody else has it or
