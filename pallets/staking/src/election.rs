@@ -3,14 +3,10 @@
 use alloc::vec::Vec;
 use frame::{deps::frame_support::traits::ValidatorRegistration, prelude::*};
 
-use crate::{
-	Balance, Config, Error, Event, Pallet, Pools, Ranking, Role, RoleOf, ValidatorCount,
-};
+use crate::{Balance, Config, Error, Event, Pallet, Pools, Ranking, Role, RoleOf, ValidatorCount};
 
-type RankingOf<T> = BoundedVec<
-	(Balance, <T as frame_system::Config>::AccountId),
-	<T as Config>::MaxRanked,
->;
+type RankingOf<T> =
+	BoundedVec<(Balance, <T as frame_system::Config>::AccountId), <T as Config>::MaxRanked>;
 
 /// Where `stash` with `weight` is in the ranking, or where it would be.
 fn search<AccountId: Ord>(

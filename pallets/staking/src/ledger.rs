@@ -81,10 +81,7 @@ impl<T: Config> Pallet<T> {
 				amount: 0,
 				position: Position::default(),
 			};
-			ledger
-				.exposures
-				.try_push(exposure)
-				.map_err(|_| Error::<T>::TooManyExposures)?;
+			ledger.exposures.try_push(exposure).map_err(|_| Error::<T>::TooManyExposures)?;
 			ledger.exposures.len().saturating_sub(1)
 		};
 		let exposure = ledger.exposures.get_mut(index).ok_or(Error::<T>::TooManyExposures)?;

@@ -169,15 +169,8 @@ pub mod pallet {
 	/// What left the pool of a stash (first key) in an era (second key) and is still liable for what
 	/// the stash did before. The shares belong to the exposures in the stakers' ledgers.
 	#[pallet::storage]
-	pub type SubPools<T: Config> = StorageDoubleMap<
-		_,
-		Blake2_128Concat,
-		T::AccountId,
-		Twox64Concat,
-		u32,
-		Pool,
-		ValueQuery,
-	>;
+	pub type SubPools<T: Config> =
+		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, u32, Pool, ValueQuery>;
 
 	/// The registered candidates of each role, by stash.
 	#[pallet::storage]
@@ -193,8 +186,7 @@ pub mod pallet {
 
 	/// The role that each stash is registered for.
 	#[pallet::storage]
-	pub type RoleOf<T: Config> =
-		StorageMap<_, Blake2_128Concat, T::AccountId, Role, OptionQuery>;
+	pub type RoleOf<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Role, OptionQuery>;
 
 	/// The stash that each operator serves.
 	#[pallet::storage]
@@ -211,6 +203,7 @@ pub mod pallet {
 	pub type CurrentEra<T: Config> = StorageValue<_, EraInfo, ValueQuery>;
 
 	/// The heaviest registered validators and their weights, the heaviest first, equals by account.
+	/// One that heavier validators pushed out comes back when its weight changes, or by `rank`.
 	#[pallet::storage]
 	pub type Ranking<T: Config> =
 		StorageValue<_, BoundedVec<(Balance, T::AccountId), T::MaxRanked>, ValueQuery>;
@@ -488,7 +481,7 @@ pub mod pallet {
 		#[cfg(feature = "try-runtime")]
 		fn try_state(
 			_now: BlockNumberFor<T>,
-		) -> Result<(), frame::try_runtime::TryRuntimeError> {
+		) -> Result<(), frame::deps::sp_runtime::TryRuntimeError> {
 			Self::do_try_state()
 		}
 	}

@@ -22,9 +22,11 @@ pub type AccountId = frame::deps::sp_runtime::AccountId32;
 pub const CAI: Balance = 1_000_000_000_000_000_000;
 /// What every account of a test owns.
 pub const FUNDS: Balance = 10_000_000 * CAI;
-/// Sessions in an era, eras to unbond: short, so that tests reach their ends.
+/// Sessions in an era and eras to unbond: few, so that tests reach their ends.
 pub const SESSIONS: u32 = 3;
 pub const BONDING: u32 = 3;
+/// The validators that the ranking holds.
+pub const RANKED: u32 = 4;
 
 #[frame_construct_runtime]
 mod runtime {
@@ -134,7 +136,7 @@ impl crate::Config for Test {
 	type MaxChunks = ConstU32<3>;
 	type MaxVotes = ConstU32<3>;
 	type MaxExposures = ConstU32<4>;
-	type MaxRanked = ConstU32<4>;
+	type MaxRanked = ConstU32<RANKED>;
 	type WeightInfo = ();
 }
 
@@ -191,10 +193,7 @@ pub fn genesis_candidate(n: u8, role: Role, self_stake: Balance) -> GenesisCandi
 }
 
 /// A chain at block 1 with these candidates in its genesis.
-pub fn chain(
-	candidates: Vec<GenesisCandidate<AccountId>>,
-	validator_count: u32,
-) -> TestState {
+pub fn chain(candidates: Vec<GenesisCandidate<AccountId>>, validator_count: u32) -> TestState {
 	let keys = |n: u8| (account(n), account(n), UintAuthorityId(u64::from(n)));
 	let config = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {

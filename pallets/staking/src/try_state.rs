@@ -3,7 +3,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use cuckoo_staking_math::{Balance, Pool, Position};
-use frame::{prelude::*, traits::fungible::InspectHold, try_runtime::TryRuntimeError};
+use frame::{deps::sp_runtime::TryRuntimeError, prelude::*, traits::fungible::InspectHold};
 
 use crate::{
 	Candidates, Config, CurrentEra, HoldReason, Ledgers, Operators, Pallet, Pools, Positions,
@@ -91,7 +91,10 @@ impl<T: Config> Pallet<T> {
 		}
 		for (candidate, era, pool) in SubPools::<T>::iter() {
 			ensure!(pool != Pool::default(), "an empty sub-pool is stored");
-			ensure!(pool.balance <= pool.shares, "a share of a sub-pool is worth more than it cost");
+			ensure!(
+				pool.balance <= pool.shares,
+				"a share of a sub-pool is worth more than it cost"
+			);
 			let shares = owned.remove(&(candidate, era)).unwrap_or_default();
 			ensure!(shares == pool.shares, "the shares of a sub-pool are not those exposed");
 		}

@@ -103,9 +103,7 @@ pub struct Ledger<T: Config> {
 }
 
 /// The era that is running.
-#[derive(
-	Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct EraInfo {
 	/// Its number, counted from 0 at genesis.
 	pub index: u32,

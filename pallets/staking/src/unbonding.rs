@@ -8,9 +8,7 @@ use frame::{
 	},
 };
 
-use crate::{
-	Balance, Chunk, Config, CurrentEra, Error, Event, HoldReason, Ledger, Pallet,
-};
+use crate::{Balance, Chunk, Config, CurrentEra, Error, Event, HoldReason, Ledger, Pallet};
 
 impl<T: Config> Ledger<T> {
 	/// How much has finished unbonding by `era`.
@@ -27,9 +25,7 @@ impl<T: Config> Ledger<T> {
 			chunk.amount = chunk.amount.checked_add(amount).ok_or(Error::<T>::Overflow)?;
 			return Ok(());
 		}
-		self.unbonding
-			.try_push(Chunk { amount, until_era })
-			.map_err(|_| Error::<T>::TooManyChunks)
+		self.unbonding.try_push(Chunk { amount, until_era }).map_err(|_| Error::<T>::TooManyChunks)
 	}
 }
 

@@ -125,12 +125,7 @@ impl<T: Config> Pallet<T> {
 			registered_at: candidate.registered_at,
 			name: candidate.info.name.into_inner(),
 			contact: candidate.info.contact.into_inner(),
-			endpoints: candidate
-				.info
-				.endpoints
-				.into_iter()
-				.map(BoundedVec::into_inner)
-				.collect(),
+			endpoints: candidate.info.endpoints.into_iter().map(BoundedVec::into_inner).collect(),
 			certificate: candidate.info.certificate,
 			stash,
 		}

@@ -4,8 +4,7 @@ use cuckoo_staking_math::PoolError;
 use frame::prelude::*;
 
 use crate::{
-	Balance, Config, Error, Event, Ledger, Pallet, Pool, Pools, Positions, Role, RoleOf,
-	RoleTotals,
+	Balance, Config, Error, Event, Ledger, Pallet, Pool, Pools, Positions, Role, RoleOf, RoleTotals,
 };
 
 impl<T: Config> From<PoolError> for Error<T> {

@@ -89,11 +89,7 @@ impl Pool {
 	///
 	/// [`PoolError::TooSmall`] when `amount` is zero; [`PoolError::Overflow`] when the pool cannot
 	/// take so much.
-	pub fn deposit(
-		&mut self,
-		position: &mut Position,
-		amount: Balance,
-	) -> Result<u128, PoolError> {
+	pub fn deposit(&mut self, position: &mut Position, amount: Balance) -> Result<u128, PoolError> {
 		let mut pool = *self;
 		if pool.balance == 0 && pool.shares != 0 {
 			pool.epoch = pool.epoch.checked_add(1).ok_or(PoolError::Overflow)?;

@@ -34,10 +34,7 @@ fn staked_tokens_cannot_be_spent_or_staked_again() {
 	run(|| {
 		let staker = account(1);
 		done(&staker, stake(FUNDS - CAI));
-		let transfer = pallet_balances::Call::transfer_allow_death {
-			dest: account(2),
-			value: CAI,
-		};
+		let transfer = pallet_balances::Call::transfer_allow_death { dest: account(2), value: CAI };
 		let result = frame::prelude::Dispatchable::dispatch(
 			RuntimeCall::Balances(transfer),
 			RuntimeOrigin::signed(staker.clone()),
@@ -123,8 +120,7 @@ fn squatting_the_ranking_at_the_minimum() {
 		}
 		let mut expected: Vec<_> = (5..=8).map(account).collect();
 		expected.sort();
-		let ranked: Vec<_> =
-			Ranking::<Test>::get().into_iter().map(|(_, stash)| stash).collect();
+		let ranked: Vec<_> = Ranking::<Test>::get().into_iter().map(|(_, stash)| stash).collect();
 		assert_eq!(ranked, expected);
 		for n in 1..=4 {
 			let call = Call::rank { candidate: account(n) };
@@ -170,10 +166,8 @@ fn acting_after_deregistering() {
 		done(&miner, Call::deregister {});
 		refused(&miner, Call::deregister {}, Error::NotRegistered);
 		refused(&miner, Call::set_info { info: info(Role::Miner) }, Error::NotRegistered);
-		let call = Call::set_operator {
-			operator: account(50),
-			proof: proof(50, &miner, Role::Miner),
-		};
+		let call =
+			Call::set_operator { operator: account(50), proof: proof(50, &miner, Role::Miner) };
 		refused(&miner, call, Error::NotRegistered);
 		refused(&miner, vote(&miner, CAI), Error::NotACandidate);
 		refused(&voter, vote(&miner, CAI), Error::NotACandidate);
@@ -210,10 +204,7 @@ fn unsigned_calls() {
 			Call::withdraw {},
 			register(&stash, Role::Miner, 20_000 * CAI, 101),
 			Call::deregister {},
-			Call::set_operator {
-				operator: account(50),
-				proof: proof(50, &stash, Role::Miner),
-			},
+			Call::set_operator { operator: account(50), proof: proof(50, &stash, Role::Miner) },
 			Call::set_info { info: info(Role::Miner) },
 			vote(&stash, CAI),
 			unvote(&stash, CAI),

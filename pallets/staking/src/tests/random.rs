@@ -9,8 +9,7 @@ use proptest::{
 };
 
 use crate::{
-	mock::*, Balance, Call, Config, Ledgers, Pools, Positions, Ranking, Role, RoleOf,
-	ValidatorCount,
+	mock::*, Balance, Call, Ledgers, Pools, Positions, Ranking, Role, RoleOf, ValidatorCount,
 };
 
 /// The accounts that act.
@@ -169,9 +168,7 @@ fn perform(step: &Step) -> (&'static str, Result<(), DispatchError>) {
 			let amount = resolve(amount, backed(&account(*voter), &from));
 			("move_vote", signed(*voter, move_vote(&from, &account(*to), amount)))
 		},
-		Step::Rank(candidate) => {
-			("rank", signed(1, Call::rank { candidate: account(*candidate) }))
-		},
+		Step::Rank(candidate) => ("rank", signed(1, Call::rank { candidate: account(*candidate) })),
 		Step::SetValidatorCount(count) => {
 			let call = Call::set_validator_count { count: *count };
 			("set_validator_count", dispatch(RuntimeOrigin::root(), call))
@@ -193,7 +190,7 @@ fn check_owners() {
 		assert_eq!(Balances::free_balance(&who) + held(&who), FUNDS);
 	}
 	for (voter, candidate, _) in Positions::<Test>::iter() {
-		assert!(backed(&voter, &candidate) >= <Test as Config>::MinimumVote::get());
+		assert!(backed(&voter, &candidate) >= CAI);
 	}
 	for (stash, role) in RoleOf::<Test>::iter() {
 		assert!(backed(&stash, &stash) >= Staking::minimum_stake(role));
@@ -215,7 +212,7 @@ fn check_election() {
 	validators.sort_by(|(weight, stash), (other_weight, other)| {
 		other_weight.cmp(weight).then_with(|| stash.cmp(other))
 	});
-	validators.truncate(<Test as Config>::MaxRanked::get() as usize);
+	validators.truncate(RANKED as usize);
 	assert_eq!(Ranking::<Test>::get().to_vec(), validators);
 
 	let present = Session::validators();
@@ -230,39 +227,33 @@ fn check_election() {
 fn random_calls_break_no_rule() {
 	let succeeded = RefCell::new(BTreeMap::<&str, u32>::new());
 	let refused = RefCell::new(BTreeMap::<&str, u32>::new());
-	let config = ProptestConfig {
-		cases: RUNS,
-		source_file: Some(file!()),
-		..ProptestConfig::default()
-	};
-	let result = TestRunner::new(config).run(
-		&prop::collection::vec(step(), 1..=STEPS),
-		|steps| {
-			let candidates = vec![
-				genesis_candidate(1, Role::Validator, 150_000 * CAI),
-				genesis_candidate(2, Role::Miner, 20_000 * CAI),
-			];
-			chain(candidates, 2).execute_with(|| {
-				for who in 1..=STAKERS {
-					done(&account(who), stake(400_000 * CAI));
+	let config =
+		ProptestConfig { cases: RUNS, source_file: Some(file!()), ..ProptestConfig::default() };
+	let result = TestRunner::new(config).run(&prop::collection::vec(step(), 1..=STEPS), |steps| {
+		let candidates = vec![
+			genesis_candidate(1, Role::Validator, 150_000 * CAI),
+			genesis_candidate(2, Role::Miner, 20_000 * CAI),
+		];
+		chain(candidates, 2).execute_with(|| {
+			for who in 1..=STAKERS {
+				done(&account(who), stake(400_000 * CAI));
+			}
+			for step in steps {
+				let before = sp_io::storage::root(StateVersion::V1);
+				let (name, result) = perform(&step);
+				check();
+				check_owners();
+				let counts = if result.is_ok() { &succeeded } else { &refused };
+				*counts.borrow_mut().entry(name).or_default() += 1;
+				if result.is_err() {
+					let after = sp_io::storage::root(StateVersion::V1);
+					assert_eq!(before, after, "{step:?} was refused and changed something");
 				}
-				for step in steps {
-					let before = sp_io::storage::root(StateVersion::V1);
-					let (name, result) = perform(&step);
-					check();
-					check_owners();
-					let counts = if result.is_ok() { &succeeded } else { &refused };
-					*counts.borrow_mut().entry(name).or_default() += 1;
-					if result.is_err() {
-						let after = sp_io::storage::root(StateVersion::V1);
-						assert_eq!(before, after, "{step:?} was refused and changed something");
-					}
-				}
-				check_election();
-			});
-			Ok(())
-		},
-	);
+			}
+			check_election();
+		});
+		Ok(())
+	});
 	if let Err(error) = result {
 		panic!("{error}");
 	}

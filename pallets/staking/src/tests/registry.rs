@@ -31,10 +31,7 @@ fn register_with_exactly_the_minimum_is_enough_for_each_role() {
 			assert_eq!(candidate.info, info(role));
 			assert_eq!(RoleOf::<Test>::get(&stash), Some(role));
 			assert_eq!(Operators::<Test>::get(account(101)), Some(stash.clone()));
-			assert_eq!(
-				RoleTotals::<Test>::get(role),
-				RoleTotal { candidates: 1, weight: minimum }
-			);
+			assert_eq!(RoleTotals::<Test>::get(role), RoleTotal { candidates: 1, weight: minimum });
 			assert!(events().contains(&Event::Registered {
 				stash,
 				operator: account(101),
@@ -64,11 +61,7 @@ fn register_with_more_than_idle_is_refused() {
 	run(|| {
 		let stash = account(1);
 		done(&stash, stake(20_000 * CAI - 1));
-		refused(
-			&stash,
-			register(&stash, Role::Miner, 20_000 * CAI, 101),
-			Error::InsufficientIdle,
-		);
+		refused(&stash, register(&stash, Role::Miner, 20_000 * CAI, 101), Error::InsufficientIdle);
 	});
 }
 
@@ -77,11 +70,7 @@ fn register_twice_is_refused() {
 	run(|| {
 		let stash = registered(1, Role::Miner, 20_000 * CAI);
 		done(&stash, stake(200_000 * CAI));
-		refused(
-			&stash,
-			register(&stash, Role::Miner, 20_000 * CAI, 102),
-			Error::AlreadyRegistered,
-		);
+		refused(&stash, register(&stash, Role::Miner, 20_000 * CAI, 102), Error::AlreadyRegistered);
 		refused(
 			&stash,
 			register(&stash, Role::Validator, 100_000 * CAI, 102),
@@ -96,11 +85,7 @@ fn register_with_a_busy_operator_is_refused() {
 		registered(1, Role::Miner, 20_000 * CAI);
 		let other = account(2);
 		done(&other, stake(20_000 * CAI));
-		refused(
-			&other,
-			register(&other, Role::Miner, 20_000 * CAI, 101),
-			Error::OperatorTaken,
-		);
+		refused(&other, register(&other, Role::Miner, 20_000 * CAI, 101), Error::OperatorTaken);
 	});
 }
 
@@ -154,10 +139,8 @@ fn register_refuses_text_that_cannot_be_shown() {
 		let bad: [&[u8]; 3] = [b"\xff\xfe", b"two\nlines", b"\x1b[31mred"];
 		for text in bad {
 			let text = text.to_vec();
-			let named = CandidateInfo {
-				name: text.clone().try_into().unwrap(),
-				..info(Role::Coordinator)
-			};
+			let named =
+				CandidateInfo { name: text.clone().try_into().unwrap(), ..info(Role::Coordinator) };
 			let contactable = CandidateInfo {
 				contact: text.clone().try_into().unwrap(),
 				..info(Role::Coordinator)
@@ -207,10 +190,8 @@ fn register_takes_endpoints_of_every_scheme() {
 		done(&stash, stake(2_000_000 * CAI));
 		let endpoints = ["ws://a", "wss://[::1]:9955/", "http://b:1/c?d", "https://é.example"];
 		let endpoints: Vec<_> = endpoints.map(endpoint).into();
-		let info = CandidateInfo {
-			endpoints: endpoints.try_into().unwrap(),
-			..CandidateInfo::default()
-		};
+		let info =
+			CandidateInfo { endpoints: endpoints.try_into().unwrap(), ..CandidateInfo::default() };
 		done(&stash, register_with(Role::Coordinator, info));
 	});
 }
@@ -271,10 +252,8 @@ fn register_again_counts_what_stayed_in_the_pool() {
 fn set_operator_replaces_the_operator() {
 	run(|| {
 		let stash = registered(1, Role::Miner, 20_000 * CAI);
-		let call = Call::set_operator {
-			operator: account(50),
-			proof: proof(50, &stash, Role::Miner),
-		};
+		let call =
+			Call::set_operator { operator: account(50), proof: proof(50, &stash, Role::Miner) };
 		done(&stash, call);
 		assert_eq!(
 			last_event(),
@@ -290,10 +269,8 @@ fn set_operator_replaces_the_operator() {
 fn set_operator_without_a_role_is_refused() {
 	run(|| {
 		let stash = account(1);
-		let call = Call::set_operator {
-			operator: account(50),
-			proof: proof(50, &stash, Role::Miner),
-		};
+		let call =
+			Call::set_operator { operator: account(50), proof: proof(50, &stash, Role::Miner) };
 		refused(&stash, call, Error::NotRegistered);
 	});
 }
@@ -317,10 +294,8 @@ fn set_operator_to_a_busy_one_is_refused() {
 fn set_operator_without_consent_is_refused() {
 	run(|| {
 		let stash = registered(1, Role::Miner, 20_000 * CAI);
-		let call = Call::set_operator {
-			operator: account(50),
-			proof: proof(51, &stash, Role::Miner),
-		};
+		let call =
+			Call::set_operator { operator: account(50), proof: proof(51, &stash, Role::Miner) };
 		refused(&stash, call, Error::InvalidProof);
 	});
 }

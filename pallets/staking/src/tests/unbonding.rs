@@ -11,10 +11,7 @@ fn stake_holds_the_amount_as_idle() {
 		assert_eq!(held(&staker), 7 * CAI);
 		assert_eq!(Balances::free_balance(&staker), FUNDS - 7 * CAI);
 		assert_eq!(Ledgers::<Test>::get(&staker).idle, 7 * CAI);
-		assert_eq!(
-			last_event(),
-			Event::Staked { stash: staker, amount: 2 * CAI, idle: 7 * CAI }
-		);
+		assert_eq!(last_event(), Event::Staked { stash: staker, amount: 2 * CAI, idle: 7 * CAI });
 	});
 }
 
@@ -50,12 +47,7 @@ fn unstake_unbonds_idle_stake() {
 		assert_eq!(held(&staker), 10 * CAI);
 		assert_eq!(
 			last_event(),
-			Event::Unstaked {
-				stash: staker,
-				amount: 4 * CAI,
-				until_era: BONDING,
-				idle: 6 * CAI
-			}
+			Event::Unstaked { stash: staker, amount: 4 * CAI, until_era: BONDING, idle: 6 * CAI }
 		);
 	});
 }

@@ -1,8 +1,8 @@
 //! `vote`, `unvote`, `move_vote`, and what they leave behind.
 
 use crate::{
-	mock::*, Balance, Call, Error, Event, Ledgers, Pool, Pools, Positions, Role,
-	RoleTotal, RoleTotals, SubPools,
+	mock::*, Balance, Call, Error, Event, Ledgers, Pool, Pools, Positions, Role, RoleTotal,
+	RoleTotals, SubPools,
 };
 
 /// A miner with 20,000 CAI, the first account, and a voter with 100 CAI idle, the tenth.
