@@ -1,0 +1,115 @@
+//! Checks that the ports of the node are free before it starts.
+//!
+//! The libraries below would do otherwise: the RPC server would listen on a random port, and the
+//! network would log a warning and stay deaf.
+
+use std::{
+	fmt,
+	io::ErrorKind,
+	net::{IpAddr, SocketAddr, TcpListener},
+};
+
+use sc_network::multiaddr::{Multiaddr, Protocol};
+use sc_service::Configuration;
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+	Rpc,
+	Prometheus,
+	Network,
+}
+
+impl Use {
+	/// The option that sets the port.
+	fn option(self) -> &'static str {
+		match self {
+			Self::Rpc => "--rpc-port",
+			Self::Prometheus => "--prometheus-port",
+			Self::Network => "--port",
+		}
+	}
+}
+
+impl fmt::Display for Use {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str(match self {
+			Self::Rpc => "RPC",
+			Self::Prometheus => "Prometheus",
+			Self::Network => "the network",
+		})
+	}
+}
+
+/// Makes sure that the node can listen where `config` says, and that it does so nowhere else.
+///
+/// # Errors
+///
+/// One line that names the port, and the option that sets it.
+pub fn claim(config: &mut Configuration) -> Result<(), String> {
+	for endpoint in config.rpc.addr.iter_mut().flatten() {
+		if !endpoint.is_optional {
+			check(Use::Rpc, endpoint.listen_addr)?;
+		}
+		endpoint.retry_random_port = false;
+	}
+	if let Some(prometheus) = &config.prometheus_config {
+		check(Use::Prometheus, prometheus.port)?;
+	}
+	for address in config.network.listen_addresses.iter().filter_map(tcp_address) {
+		check(Use::Network, address)?;
+	}
+	Ok(())
+}
+
+/// The TCP address in a multiaddress, if there is one.
+fn tcp_address(address: &Multiaddr) -> Option<SocketAddr> {
+	let mut protocols = address.iter();
+	let ip = match protocols.next()? {
+		Protocol::Ip4(ip) => IpAddr::from(ip),
+		Protocol::Ip6(ip) => IpAddr::from(ip),
+		_ => return None,
+	};
+	match protocols.next()? {
+		Protocol::Tcp(port) => Some(SocketAddr::new(ip, port)),
+		_ => None,
+	}
+}
+
+fn check(usage: Use, address: SocketAddr) -> Result<(), String> {
+	match TcpListener::bind(address) {
+		Ok(_) => Ok(()),
+		// The machine may lack IPv6; the network library then listens on IPv4 alone.
+		Err(error) if address.is_ipv6() && error.kind() != ErrorKind::AddrInUse => Ok(()),
+		Err(error) if error.kind() == ErrorKind::AddrInUse => Err(format!(
+			"the port of {address} is in use, and {usage} needs it: choose another with {}",
+			usage.option()
+		)),
+		Err(error) => Err(format!("cannot listen on {address} for {usage}: {error}")),
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_port_in_use_is_named_with_its_option() {
+		let taken = TcpListener::bind("127.0.0.1:0").expect("some port is free");
+		let address = taken.local_addr().expect("is bound");
+		let error = check(Use::Rpc, address).expect_err("is in use");
+		assert!(error.contains(&address.to_string()) && error.contains("--rpc-port"), "{error}");
+
+		drop(taken);
+		assert_eq!(check(Use::Rpc, address), Ok(()));
+	}
+
+	#[test]
+	fn tcp_addresses_are_found_in_multiaddresses() {
+		let read = |text: &str| tcp_address(&text.parse().expect("a multiaddress"));
+		assert_eq!(read("/ip4/127.0.0.1/tcp/30333/ws"), "127.0.0.1:30333".parse().ok());
+		assert_eq!(read("/ip6/::1/tcp/30333"), "[::1]:30333".parse().ok());
+		assert_eq!(read("/dns/example.org/tcp/30333"), None);
+		assert_eq!(read("/ip4/127.0.0.1/udp/30333"), None);
+	}
+}

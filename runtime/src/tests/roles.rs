@@ -1,0 +1,123 @@
+//! Registration through the calls that people send.
+
+use codec::Encode;
+use cuckoo_staking_runtime_api::Role;
+use frame_support::{assert_noop, assert_ok, BoundedVec};
+use pallet_cuckoo_staking::{consent_payload, CandidateInfo, Error};
+use sp_core::{sr25519, Pair};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{traits::Dispatchable, MultiSignature};
+
+use super::{chain, GENESIS_HASH};
+use crate::{
+	configs::{MINIMUM_COORDINATOR_STAKE, MINIMUM_MINER_STAKE, MINIMUM_VALIDATOR_STAKE},
+	currency::{CAI, MILLI_CAI},
+	genesis_config_presets::DEVELOPMENT_PRESET,
+	AccountId, Balance, Runtime, RuntimeCall, RuntimeOrigin, SessionKeys, Staking,
+};
+
+fn stash() -> AccountId {
+	Sr25519Keyring::Eve.to_account_id()
+}
+
+fn operator() -> sr25519::Pair {
+	sr25519::Pair::from_string("//Eve//operator", None).expect("is a path")
+}
+
+fn stake(amount: Balance) -> RuntimeCall {
+	RuntimeCall::Staking(pallet_cuckoo_staking::Call::stake { amount })
+}
+
+fn register(role: Role, self_stake: Balance, consent: &[u8]) -> RuntimeCall {
+	let mut info = CandidateInfo::default();
+	if role == Role::Coordinator {
+		let url = b"wss://example.org".to_vec();
+		let url = BoundedVec::try_from(url).expect("is short");
+		info.endpoints = BoundedVec::try_from(vec![url]).expect("is one");
+	}
+	RuntimeCall::Staking(pallet_cuckoo_staking::Call::register {
+		role,
+		self_stake,
+		operator: operator().public().into(),
+		proof: MultiSignature::Sr25519(operator().sign(consent)),
+		info,
+	})
+}
+
+#[test]
+fn minimums_are_those_of_the_design() {
+	assert_eq!(MINIMUM_VALIDATOR_STAKE, 100_000 * CAI);
+	assert_eq!(MINIMUM_MINER_STAKE, 20_000 * CAI);
+	assert_eq!(MINIMUM_COORDINATOR_STAKE, 2_000_000 * CAI);
+}
+
+#[test]
+fn a_little_less_than_the_minimum_is_refused_and_the_minimum_is_enough() {
+	for (role, minimum) in [
+		(Role::Validator, 100_000 * CAI),
+		(Role::Miner, 20_000 * CAI),
+		(Role::Coordinator, 2_000_000 * CAI),
+	] {
+		chain(DEVELOPMENT_PRESET).execute_with(|| {
+			let consent = consent_payload(&GENESIS_HASH, &stash(), role);
+			assert_ok!(stake(minimum).dispatch(RuntimeOrigin::signed(stash())));
+
+			for less in [minimum - MILLI_CAI, minimum - 1] {
+				assert_noop!(
+					register(role, less, &consent)
+						.dispatch(RuntimeOrigin::signed(stash()))
+						.map_err(|error| error.error),
+					Error::<Runtime>::BelowRoleMinimum
+				);
+			}
+			assert_ok!(
+				register(role, minimum, &consent).dispatch(RuntimeOrigin::signed(stash()))
+			);
+			let candidate = Staking::view_candidate(stash()).expect("is registered");
+			assert_eq!((candidate.role, candidate.self_stake), (role, minimum));
+			assert!(candidate.active);
+		});
+	}
+}
+
+#[test]
+fn an_operator_agrees_to_one_chain_stash_and_role_only() {
+	chain(DEVELOPMENT_PRESET).execute_with(|| {
+		let minimum = MINIMUM_MINER_STAKE;
+		assert_ok!(stake(minimum).dispatch(RuntimeOrigin::signed(stash())));
+		let other_stash = Sr25519Keyring::Ferdie.to_account_id();
+		for consent in [
+			consent_payload(&crate::Hash::zero(), &stash(), Role::Miner),
+			consent_payload(&GENESIS_HASH, &other_stash, Role::Miner),
+			consent_payload(&GENESIS_HASH, &stash(), Role::Validator),
+			b"agreed".to_vec(),
+		] {
+			assert_noop!(
+				register(Role::Miner, minimum, &consent)
+					.dispatch(RuntimeOrigin::signed(stash()))
+					.map_err(|error| error.error),
+				Error::<Runtime>::InvalidProof
+			);
+		}
+	});
+}
+
+#[test]
+fn session_keys_need_the_proof_that_they_are_the_senders() {
+	let mut externalities = chain(DEVELOPMENT_PRESET);
+	let keystore = sp_keystore::testing::MemoryKeystore::new();
+	externalities.register_extension(sp_keystore::KeystoreExt::new(keystore));
+	externalities.execute_with(|| {
+		let generated = SessionKeys::generate(&stash().encode(), None);
+		let set_keys = RuntimeCall::Session(pallet_session::Call::set_keys {
+			keys: generated.keys,
+			proof: generated.proof.encode(),
+		});
+		let thief = RuntimeOrigin::signed(Sr25519Keyring::Ferdie.to_account_id());
+		assert_noop!(
+			set_keys.clone().dispatch(thief).map_err(|error| error.error),
+			pallet_session::Error::<Runtime>::InvalidProof
+		);
+		assert_ok!(set_keys.dispatch(RuntimeOrigin::signed(stash())));
+	});
+}
