@@ -1,0 +1,312 @@
+//! A chain, coordinators and miners that belong together, on loopback.
+
+use crate::{
+	app::App,
+	ports,
+	process::Process,
+	staking::{write_key_file, Candidate},
+};
+use anyhow::{bail, Context, Result};
+use cuckoo_chain_client::ChainClient;
+use jsonrpsee::{core::client::ClientT, http_client::HttpClientBuilder, rpc_params};
+use std::{
+	path::Path,
+	time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long a program may take until it is of use. Generous, for machines with much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a question is asked again.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A node that runs, with a database of its own that survives a restart.
+pub struct Node {
+	process: Process,
+	arguments: Vec<String>,
+	rpc_port: u16,
+	// Deleted last.
+	_base: TempDir,
+}
+
+impl Node {
+	/// Starts a node on the built-in chain `chain`, as the well-known validator that `authority`
+	/// (`alice`, `bob`, …) names, and waits until it answers.
+	pub async fn start(chain: &str, authority: &str, more: &[&str]) -> Result<Self> {
+		let [rpc_port] = ports::free()?;
+		Self::start_at(rpc_port, chain, authority, more).await
+	}
+
+	/// Like [`Self::start`], and answers at the port that is given.
+	pub async fn start_at(
+		rpc_port: u16,
+		chain: &str,
+		authority: &str,
+		more: &[&str],
+	) -> Result<Self> {
+		let base = tempfile::Builder::new().prefix("cuckoo-node-base-").tempdir()?;
+		let [port] = ports::free()?;
+		let mut arguments: Vec<String> = vec![
+			"--chain".into(),
+			chain.into(),
+			format!("--{authority}"),
+			"--base-path".into(),
+			base.path().display().to_string(),
+			"--rpc-port".into(),
+			rpc_port.to_string(),
+			"--listen-addr".into(),
+			format!("/ip4/127.0.0.1/tcp/{port}"),
+			"--unsafe-force-node-key-generation".into(),
+			"--no-mdns".into(),
+			"--no-telemetry".into(),
+		];
+		if !more.contains(&"--prometheus-port") {
+			arguments.push("--no-prometheus".into());
+		}
+		arguments.extend(more.iter().map(ToString::to_string));
+		let process = Process::start("cuckoo-node", &arguments)?;
+		let mut node = Self { process, arguments, rpc_port, _base: base };
+		node.client().await?;
+		Ok(node)
+	}
+
+	/// Where it answers, as a WebSocket.
+	pub fn url(&self) -> String {
+		format!("ws://127.0.0.1:{}", self.rpc_port)
+	}
+
+	/// Where other nodes find it.
+	pub async fn boot_address(&self) -> Result<String> {
+		let rpc = HttpClientBuilder::default().build(format!("http://127.0.0.1:{}", self.rpc_port))?;
+		let addresses: Vec<String> = rpc.request("system_localListenAddresses", rpc_params![]).await?;
+		let loopback = addresses.into_iter().find(|address| address.starts_with("/ip4/127.0.0.1/"));
+		loopback.context("the node does not listen on loopback")
+	}
+
+	/// A connection to it. Waits until there is one.
+	pub async fn client(&mut self) -> Result<ChainClient> {
+		let begin = Instant::now();
+		loop {
+			match ChainClient::connect(&self.url()).await {
+				Ok(client) => return Ok(client),
+				Err(error) if begin.elapsed() > PATIENCE => return Err(error.into()),
+				Err(_) => {},
+			}
+			self.process.ensure_running()?;
+			tokio::time::sleep(LOOK).await;
+		}
+	}
+
+	/// The program itself.
+	pub fn process(&mut self) -> &mut Process {
+		&mut self.process
+	}
+
+	/// Ends it as a power cut would, and starts it again on the same database and ports.
+	pub async fn restart(&mut self) -> Result<()> {
+		self.process.kill()?;
+		self.process.ensure_no_panic()?;
+		self.process = Process::start("cuckoo-node", &self.arguments)?;
+		self.client().await?;
+		Ok(())
+	}
+}
+
+/// Where a coordinator is to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Listeners {
+	/// Port for apps.
+	pub app: u16,
+	/// Port for miners.
+	pub miner: u16,
+}
+
+impl Listeners {
+	/// Two ports on which nothing listens.
+	pub fn free() -> Result<Self> {
+		let [app, miner] = ports::free()?;
+		Ok(Self { app, miner })
+	}
+
+	/// What the coordinator announces to miners on the chain.
+	pub fn endpoint(self) -> String {
+		format!("ws://127.0.0.1:{}", self.miner)
+	}
+}
+
+/// A coordinator that runs.
+pub struct Coordinator {
+	process: Process,
+	app: App,
+	_key: TempDir,
+}
+
+impl Coordinator {
+	/// Starts a coordinator for `candidate`, and waits until it answers apps.
+	pub async fn start(
+		node: &Node,
+		candidate: &Candidate,
+		listeners: Listeners,
+		more: &[&str],
+	) -> Result<Self> {
+		let (key_dir, key) = key_file(candidate)?;
+		let mut arguments = vec![
+			"--chain".to_owned(),
+			node.url(),
+			"--key".into(),
+			key,
+			"--app-listen".into(),
+			format!("127.0.0.1:{}", listeners.app),
+			"--miner-listen".into(),
+			format!("127.0.0.1:{}", listeners.miner),
+		];
+		arguments.extend(more.iter().map(ToString::to_string));
+		let app = App::new(format!("http://127.0.0.1:{}", listeners.app))?;
+		let mut process = Process::start("cuckoo-coordinator", &arguments)?;
+		let begin = Instant::now();
+		while let Err(error) = app.info().await {
+			process.ensure_running()?;
+			if begin.elapsed() > PATIENCE {
+				return Err(error.context("the coordinator does not answer"));
+			}
+			tokio::time::sleep(LOOK).await;
+		}
+		Ok(Self { process, app, _key: key_dir })
+	}
+
+	/// What apps do with it.
+	pub fn app(&self) -> &App {
+		&self.app
+	}
+
+	/// The program itself.
+	pub fn process(&mut self) -> &mut Process {
+		&mut self.process
+	}
+}
+
+/// A miner that runs.
+pub struct Miner {
+	process: Process,
+	/// Its stash, SS58.
+	pub stash: String,
+	_key: TempDir,
+}
+
+impl Miner {
+	/// Starts a miner for `candidate` that renders with the models in `models`.
+	pub fn start(node: &Node, candidate: &Candidate, models: &Path, more: &[&str]) -> Result<Self> {
+		let (key_dir, key) = key_file(candidate)?;
+		let mut arguments = vec![
+			"--chain".to_owned(),
+			node.url(),
+			"--key".into(),
+			key,
+			"--models".into(),
+			models.display().to_string(),
+		];
+		arguments.extend(more.iter().map(ToString::to_string));
+		Ok(Self {
+			process: Process::start("cuckoo-miner", &arguments)?,
+			stash: candidate.stash_account()?.to_string(),
+			_key: key_dir,
+		})
+	}
+
+	/// The program itself.
+	pub fn process(&mut self) -> &mut Process {
+		&mut self.process
+	}
+}
+
+/// A file with the operator key of a candidate, in a directory of its own.
+fn key_file(candidate: &Candidate) -> Result<(TempDir, String)> {
+	let dir = tempfile::tempdir()?;
+	let path = dir.path().join("operator.key");
+	write_key_file(&path, &candidate.operator_uri())?;
+	let path = path.display().to_string();
+	Ok((dir, path))
+}
+
+/// The coordinator that the genesis of the test chains registers, with its real endpoint.
+pub fn preset_coordinator(listeners: Listeners) -> Candidate {
+	Candidate::coordinator("Coordinator", listeners.endpoint())
+}
+
+/// The miners that the genesis of the test chains registers.
+pub fn preset_miners() -> [Candidate; 3] {
+	[("Miner1", 20_000), ("Miner2", 40_000), ("Miner3", 140_000)]
+		.map(|(name, cai)| Candidate::miner(name, cai))
+}
+
+/// A chain with one coordinator and its miners. All of it ends when this is dropped.
+pub struct Network {
+	/// The miners that run.
+	pub miners: Vec<Miner>,
+	/// The coordinator that runs.
+	pub coordinator: Coordinator,
+	/// The node that runs.
+	pub node: Node,
+}
+
+impl Network {
+	/// Starts a coordinator and miners that are registered on the node's chain, the coordinator with
+	/// the endpoint of these listeners, and waits until all are connected.
+	pub async fn start(
+		node: Node,
+		coordinator: &Candidate,
+		listeners: Listeners,
+		miners: &[Candidate],
+		models: &Path,
+		more_for_coordinator: &[&str],
+	) -> Result<Self> {
+		let coordinator =
+			Coordinator::start(&node, coordinator, listeners, more_for_coordinator).await?;
+		let miners = miners
+			.iter()
+			.map(|miner| Miner::start(&node, miner, models, &[]))
+			.collect::<Result<Vec<_>>>()?;
+		let mut network = Self { miners, coordinator, node };
+		network.wait_for_miners().await?;
+		Ok(network)
+	}
+
+	/// Starts a node on a chain of quick blocks, and the coordinator and the miners that are
+	/// registered in its genesis.
+	pub async fn start_preset(models: &Path) -> Result<Self> {
+		let mut node = Node::start("quick", "alice", &[]).await?;
+		let listeners = Listeners::free()?;
+		let coordinator = preset_coordinator(listeners);
+		coordinator.publish_info(&node.client().await?).await?;
+		Self::start(node, &coordinator, listeners, &preset_miners(), models, &[]).await
+	}
+
+	async fn wait_for_miners(&mut self) -> Result<()> {
+		let begin = Instant::now();
+		loop {
+			let views = self.coordinator.app.miners().await?;
+			let live = views.iter().filter(|miner| miner.live).count();
+			if live == self.miners.len() {
+				return Ok(());
+			}
+			self.ensure_sound()?;
+			if begin.elapsed() > PATIENCE {
+				let logs: Vec<_> = self.miners.iter().map(|miner| miner.process.tail()).collect();
+				bail!("{live} of {} miners are connected:\n{}", logs.len(), logs.join("\n"));
+			}
+			tokio::time::sleep(LOOK).await;
+		}
+	}
+
+	/// Fails if any of the programs has panicked or ended.
+	pub fn ensure_sound(&mut self) -> Result<()> {
+		let miners = self.miners.iter_mut().map(Miner::process);
+		for process in [&mut self.node.process, &mut self.coordinator.process].into_iter().chain(miners)
+		{
+			process.ensure_no_panic()?;
+			process.ensure_running()?;
+		}
+		Ok(())
+	}
+}

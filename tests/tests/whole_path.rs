@@ -1,0 +1,225 @@
+//! From a prompt to a picture, with real processes: who gets the tasks, and what survives.
+
+use cuckoo_chain_client::{ChainError, Keypair};
+use cuckoo_coordinator_api::{
+	error::Code,
+	miner::{Login, MinerApiClient, ModelOffer},
+	signing::{hex_array, Audience, Signed},
+	task::{TaskRequest, TaskState},
+};
+use cuckoo_e2e::{
+	app::{refused, App},
+	models,
+	network::{Listeners, Network, Node, PATIENCE},
+	process,
+	staking::{fund, register_all, write_key_file, Candidate, CAI},
+	statistics::{chi_square, p_value},
+};
+use jsonrpsee::ws_client::WsClientBuilder;
+use std::{
+	collections::BTreeSet,
+	time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use subxt_signer::sr25519::dev;
+
+/// Seed of the coordinator's draws, so that the test of fairness always sees the same ones.
+const DRAW_SEED: &str = "20";
+
+/// How many tasks are shared out.
+const TASKS: u64 = 200;
+
+/// Of two networks that are fair, fewer than one in a thousand fails the test by chance.
+const SIGNIFICANCE: f64 = 0.001;
+
+fn small(prompt: impl Into<String>) -> TaskRequest {
+	TaskRequest { width: 64, height: 64, steps: 4, seed: Some(1), ..TaskRequest::new(prompt) }
+}
+
+/// A task that keeps a miner busy long enough to be killed in the middle of it.
+fn long(prompt: &str) -> TaskRequest {
+	TaskRequest { width: 128, height: 128, steps: 150, seed: Some(1), ..TaskRequest::new(prompt) }
+}
+
+#[tokio::test]
+async fn tasks_are_shared_out_by_stake() {
+	let models = models::cached().unwrap();
+	let mut node = Node::start("quick", "alice", &[]).await.unwrap();
+	let chain = node.client().await.unwrap();
+
+	// Everybody comes fresh onto the chain. The miners of the genesis are registered, too, but do
+	// not run.
+	let listeners = Listeners::free().unwrap();
+	let coordinator = Candidate::coordinator("E2eCoordinator", listeners.endpoint());
+	let miners = [("E2eSmall", 20_000), ("E2eMiddle", 40_000), ("E2eLarge", 140_000)]
+		.map(|(name, cai)| Candidate::miner(name, cai));
+	let too_small = Candidate::miner("E2eTooSmall", 19_999);
+	let everybody: Vec<_> = miners.iter().chain([&coordinator, &too_small]).cloned().collect();
+	fund(&chain, &everybody).await.unwrap();
+	register_all(&chain, &everybody[..4]).await.unwrap();
+
+	match too_small.register(&chain).await.unwrap_err().downcast::<ChainError>().unwrap() {
+		ChainError::Refused { error, .. } => assert_eq!(error, "Staking::BelowRoleMinimum"),
+		other => panic!("19,999 CAI are too few, but: {other}"),
+	}
+
+	let seed = ["--draw-seed", DRAW_SEED];
+	let mut network =
+		Network::start(node, &coordinator, listeners, &miners, &models, &seed).await.unwrap();
+	share_out(&network, &miners).await;
+	a_stranger_is_refused(&network, &listeners.endpoint()).await;
+	network.ensure_sound().unwrap();
+}
+
+/// Offers the tasks one after the other, so that every draw is among all three miners, and checks
+/// each picture and the shares.
+async fn share_out(network: &Network, miners: &[Candidate; 3]) {
+	let app = network.coordinator.app();
+	let (mut tasks, mut done_by) = (BTreeSet::new(), Vec::new());
+	for number in 0..TASKS {
+		let offered = app.offer(small(format!("bird number {number}"))).await.unwrap();
+		assert_eq!(offered.sequence, number);
+		let done = app.wait(&offered.task_id, PATIENCE).await.unwrap();
+		assert_eq!((done.attempt, done.pictures.len()), (1, 1), "{done:?}");
+		app.picture(&done.pictures[0], 64, 64).await.unwrap();
+		assert!(tasks.insert(done.task_id.to_string()), "a name was given twice: {done:?}");
+		done_by.push(done.miner.unwrap());
+		settled(app).await;
+	}
+
+	let views = app.miners().await.unwrap();
+	let observed = [0, 1, 2].map(|place| {
+		let stash = miners[place].stash_account().unwrap().to_string();
+		let view = views.iter().find(|view| view.stash == stash).unwrap();
+		let by_status = done_by.iter().filter(|by| **by == stash).count() as u64;
+		assert_eq!(view.tasks_done, by_status, "{} disagrees with itself", view.name);
+		assert_eq!(view.tasks_failed, 0, "{view:?}");
+		view.tasks_done
+	});
+	assert_eq!(observed.iter().sum::<u64>(), TASKS, "each task is done exactly once");
+
+	let statistic = chi_square(observed, [0, 1, 2].map(|place| miners[place].stake));
+	let p = p_value(statistic);
+	println!("seed {DRAW_SEED}: {observed:?} of {TASKS} tasks, chi-square {statistic:.3}, p {p:.3}");
+	assert!(p > SIGNIFICANCE, "{observed:?} does not fit the stakes: p = {p}");
+}
+
+/// Waits until no miner is occupied any more.
+async fn settled(app: &App) {
+	let begin = Instant::now();
+	while app.miners().await.unwrap().iter().any(|miner| miner.running > 0) {
+		assert!(begin.elapsed() < PATIENCE, "a miner holds on to a task that is done");
+	}
+}
+
+/// A key that is not registered gets a typed refusal, and the miner program that has it says so.
+async fn a_stranger_is_refused(network: &Network, endpoint: &str) {
+	let refusal = refused(log_in(endpoint, &dev::eve()).await).unwrap();
+	assert_eq!(refusal.code, Code::NotRegistered, "{refusal}");
+
+	let dir = tempfile::tempdir().unwrap();
+	let key = dir.path().join("stranger.key");
+	write_key_file(&key, "//E2eStranger").unwrap();
+	let models = models::cached().unwrap();
+	let ended = process::run(
+		"cuckoo-miner",
+		[
+			"--chain",
+			&network.node.url(),
+			"--key",
+			key.to_str().unwrap(),
+			"--models",
+			models.to_str().unwrap(),
+			"--coordinator",
+			endpoint,
+		],
+		PATIENCE,
+	)
+	.await
+	.unwrap();
+	let line = ended.refusal().unwrap();
+	assert!(line.contains("regist"), "{line}");
+}
+
+/// Logs in to a coordinator as a miner does.
+async fn log_in(
+	endpoint: &str,
+	operator: &Keypair,
+) -> Result<cuckoo_coordinator_api::miner::Session, jsonrpsee::core::ClientError> {
+	let client = WsClientBuilder::default().build(endpoint).await?;
+	let challenge = client.challenge().await?;
+	let audience = Audience {
+		genesis: hex_array(&challenge.genesis).unwrap(),
+		coordinator: hex_array(&challenge.coordinator).unwrap(),
+	};
+	let login = Login {
+		slots: 1,
+		models: vec![ModelOffer { name: models::NAME.into(), digest: "00".repeat(32) }],
+		software: "end-to-end test".into(),
+	};
+	let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+	let signed =
+		Signed::seal(operator, &audience, "miner_login", &challenge.nonce, now, &login);
+	client.login(signed).await
+}
+
+#[tokio::test]
+async fn a_miner_killed_in_the_middle_of_a_task_loses_nothing() {
+	let mut network = Network::start_preset(&models::cached().unwrap()).await.unwrap();
+	let task = network.coordinator.app().offer(long("a bird that takes its time")).await.unwrap();
+
+	let begin = Instant::now();
+	let victim = loop {
+		let status = network.coordinator.app().status(&task.task_id).await.unwrap();
+		assert!(!status.state.is_final(), "too quick to be killed: {status:?}");
+		match status.miner {
+			Some(miner) if status.state == TaskState::Leased && status.step > 0 => break miner,
+			_ => assert!(begin.elapsed() < PATIENCE, "nobody begins: {status:?}"),
+		}
+		tokio::time::sleep(Duration::from_millis(50)).await;
+	};
+	let place = network.miners.iter().position(|miner| miner.stash == victim).unwrap();
+	network.miners[place].process().kill().unwrap();
+	network.miners.remove(place);
+
+	let done = network.coordinator.app().wait(&task.task_id, 2 * PATIENCE).await.unwrap();
+	assert_eq!(done.attempt, 2, "{done:?}");
+	assert_ne!(done.miner, Some(victim), "the dead have no tasks");
+	network.coordinator.app().picture(&done.pictures[0], 128, 128).await.unwrap();
+	network.ensure_sound().unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_of_the_node_is_survived() {
+	let mut network = Network::start_preset(&models::cached().unwrap()).await.unwrap();
+	render(network.coordinator.app()).await;
+
+	network.node.restart().await.unwrap();
+	render(network.coordinator.app()).await;
+
+	// The registry is followed again: a vote that is cast now shows up.
+	let chain = network.node.client().await.unwrap();
+	let [miner, ..] = cuckoo_e2e::network::preset_miners();
+	let alice = dev::alice();
+	let staking = || cuckoo_chain_client::cuckoo::tx().staking();
+	chain.submit(&staking().stake(1_000 * CAI), &alice).await.unwrap();
+	let stash = miner.stash_account().unwrap();
+	chain.submit(&staking().vote(stash, 1_000 * CAI), &alice).await.unwrap();
+	let begin = Instant::now();
+	loop {
+		let views = network.coordinator.app().miners().await.unwrap();
+		let view = views.iter().find(|view| view.stash == stash.to_string()).unwrap();
+		if view.stake == (21_000 * CAI).to_string() {
+			break;
+		}
+		assert!(begin.elapsed() < PATIENCE, "the coordinator has not seen the vote: {view:?}");
+		tokio::time::sleep(Duration::from_millis(200)).await;
+	}
+	render(network.coordinator.app()).await;
+	network.ensure_sound().unwrap();
+}
+
+async fn render(app: &App) {
+	let task = app.offer(small("a bird")).await.unwrap();
+	let done = app.wait(&task.task_id, PATIENCE).await.unwrap();
+	app.picture(&done.pictures[0], 64, 64).await.unwrap();
+}
