@@ -1,2 +1,110 @@
-//! Placeholder.
-fn main() {}
+//! `cuckoo-coordinator`: see the library and `--help`.
+
+use anyhow::{bail, Context};
+use clap::Parser;
+use cuckoo_chain_client::{keys, watch_registry, ChainClient};
+use cuckoo_coordinator::{
+	app_server::serve_apps,
+	cli::{Cli, Command, RunArgs},
+	key_command, listener,
+	miner_server::serve_miners,
+	registry::chain::snapshots,
+	service::{Identity, Service},
+	startup,
+	store::MemoryStore,
+};
+use jsonrpsee::server::stop_channel;
+use std::io::stdout;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{signal, SignalKind};
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+/// How long miners may go on with their tasks when the coordinator goes down.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections may take to close after that.
+const CLOSE: Duration = Duration::from_secs(3);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+	let cli = Cli::parse();
+	let outcome = match cli.command {
+		Some(Command::Key(command)) => key_command::run(command, &mut stdout()).await,
+		None => run(cli.run).await,
+	};
+	match outcome {
+		Ok(()) => ExitCode::SUCCESS,
+		Err(error) => {
+			eprintln!("Error: {error:#}");
+			ExitCode::FAILURE
+		},
+	}
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+	let filter = EnvFilter::builder()
+		.with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+		.from_env()
+		.context("RUST_LOG is not understood")?;
+	tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
+
+	let Some(key) = &args.key else {
+		bail!("no operator key: give its file with --key FILE, or make one with `key generate`");
+	};
+	let account = keys::load(key)?.public_key().to_account_id();
+	let app_listener = listener::bind(args.app_listen, "apps", "--app-listen").await?;
+	let miner_listener = listener::bind(args.miner_listen, "miners", "--miner-listen").await?;
+
+	let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch Ctrl-C")?;
+	let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+
+	let client = ChainClient::connect(&args.chain).await?;
+	let registration = startup::check(&client, args.genesis, &account).await?;
+	let identity = Identity {
+		genesis: client.genesis(),
+		operator: account.0,
+		operator_address: account.to_string(),
+		stash: registration.stash.to_string(),
+	};
+	let registry = snapshots(watch_registry(client).await?, account);
+
+	let store = Box::new(MemoryStore::new(args.retention()));
+	let service = Arc::new(Service::new(identity, args.scheduler_options(), store));
+	let (stop, stopper) = stop_channel();
+	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);
+	tracing::info!("listening for apps on http://{}", app_listener.local_addr()?);
+	tracing::info!("listening for miners on ws://{}", miner_listener.local_addr()?);
+	let connections = args.max_connections as usize;
+	let apps = serve_apps(app_listener, service.clone(), connections, stop.clone());
+	let miners = serve_miners(miner_listener, service.clone(), connections, stop);
+	let mut servers = tokio::spawn(async { tokio::try_join!(apps, miners) });
+	let keeper = tokio::spawn({
+		let service = service.clone();
+		async move { service.run(registry).await }
+	});
+	tracing::info!("ready");
+
+	tokio::select! {
+		_ = interrupt.recv() => {},
+		_ = terminate.recv() => {},
+		ended = &mut servers => {
+			ended.context("a listener failed")?.context("a listener failed")?;
+			bail!("the listeners ended by themselves");
+		},
+	}
+	tracing::info!("going down: no more offers; running tasks may finish for up to 10 seconds");
+	tokio::select! {
+		() = service.drain(DRAIN) => {},
+		_ = interrupt.recv() => tracing::info!("interrupted again: not waiting"),
+	}
+	// It fails only if it was stopped before.
+	let _ = stopper.stop();
+	if timeout(CLOSE, servers).await.is_err() {
+		tracing::info!("some connections did not close in time");
+	}
+	keeper.abort();
+	tracing::info!("stopped");
+	Ok(())
+}

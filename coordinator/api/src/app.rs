@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Longest time that one `cuckoo_waitTask` waits, in seconds.
 pub const MAX_WAIT_SECONDS: u64 = 120;
 
+/// Path on the app listener from which `GET` returns a finished picture as PNG.
+pub fn picture_path(task_id: &TaskId, index: u32) -> String {
+	format!("/pictures/{task_id}/{index}")
+}
+
 /// The coordinator itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

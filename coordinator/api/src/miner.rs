@@ -200,8 +200,8 @@ pub trait MinerApi {
 	#[method(name = "heartbeat")]
 	async fn heartbeat(&self, session: String, beat: Heartbeat) -> Result<(), ErrorObjectOwned>;
 
-	/// Closes an attempt whose pictures are uploaded. Answers with the state of the task; the same
-	/// result may be sent again.
+	/// Closes an attempt whose pictures are uploaded. The nonce of the signed result is its lease.
+	/// Answers with the state of the task; the same result may be sent again.
 	#[method(name = "submit")]
 	async fn submit(
 		&self,

@@ -107,6 +107,12 @@ impl<T: Serialize + DeserializeOwned> Signed<T> {
 			Refusal::new(Code::BadSignature, "the operator is not 64 hexadecimal digits")
 		})
 	}
+
+	/// The challenge that the message claims to answer, unchecked: for messages whose challenge is
+	/// named in the body, where the reader opens with this and then compares.
+	pub fn nonce(&self) -> &str {
+		&self.nonce
+	}
 }
 
 /// Bytes of a fixed length from their hexadecimal form.

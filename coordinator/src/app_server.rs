@@ -1,0 +1,134 @@
+//! The listener for apps: JSON-RPC over HTTP and WebSocket on `/`, finished pictures on
+//! `/pictures/{task}/{index}`, and `/health`, all on one port.
+
+use crate::listener::{refuse, serve, JsonRpc};
+use crate::service::{unknown_task, Service};
+use axum::{
+	extract::{Path, Request, State},
+	http::header::CONTENT_TYPE,
+	response::{IntoResponse, Response},
+	routing::{any, get},
+	Json, Router,
+};
+use cuckoo_coordinator_api::{
+	app::{AppApiServer, CoordinatorInfo, MinerView, MAX_WAIT_SECONDS},
+	error::{Code, Refusal},
+	task::{TaskId, TaskRequest, TaskStatus},
+};
+use jsonrpsee::{
+	core::{async_trait, SubscriptionResult},
+	server::{PendingSubscriptionSink, StopHandle, SubscriptionMessage},
+	types::ErrorObjectOwned,
+};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Serves apps on `listener` until `stop`.
+///
+/// # Errors
+///
+/// If the port fails.
+pub async fn serve_apps(
+	listener: TcpListener,
+	service: Arc<Service>,
+	max_connections: usize,
+	stop: StopHandle,
+) -> io::Result<()> {
+	let methods = AppMethods { service: service.clone() }.into_rpc();
+	let rpc = JsonRpc::new(methods.into(), max_connections, false, stop.clone());
+	let router = Router::new()
+		.route("/", any(move |request: Request| rpc.clone().answer(request, |_| ())))
+		.route("/health", get(health))
+		.route("/pictures/{task}/{index}", get(picture))
+		.fallback(nothing_here)
+		.with_state(service);
+	serve(listener, max_connections, router, stop).await
+}
+
+async fn health(State(service): State<Arc<Service>>) -> Response {
+	Json(service.health()).into_response()
+}
+
+async fn picture(
+	State(service): State<Arc<Service>>,
+	Path((task, index)): Path<(String, String)>,
+) -> Response {
+	let found = match (TaskId::parse(&task), index.parse()) {
+		(Some(id), Ok(index)) => service.picture(&id, index),
+		_ => Err(unknown_task(&task)),
+	};
+	match found {
+		Ok(png) => ([(CONTENT_TYPE, "image/png")], png).into_response(),
+		Err(refusal) => refuse(refusal),
+	}
+}
+
+async fn nothing_here() -> Response {
+	let what = "there is nothing here; JSON-RPC is on /, pictures on /pictures/TASK/INDEX";
+	refuse(Refusal::new(Code::UnknownTask, what))
+}
+
+struct AppMethods {
+	service: Arc<Service>,
+}
+
+#[async_trait]
+impl AppApiServer for AppMethods {
+	async fn info(&self) -> Result<CoordinatorInfo, ErrorObjectOwned> {
+		Ok(self.service.info())
+	}
+
+	async fn list_miners(&self) -> Result<Vec<MinerView>, ErrorObjectOwned> {
+		Ok(self.service.miners())
+	}
+
+	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned> {
+		Ok(self.service.offer(request)?)
+	}
+
+	async fn wait_task(
+		&self,
+		task_id: TaskId,
+		timeout_seconds: Option<u64>,
+	) -> Result<TaskStatus, ErrorObjectOwned> {
+		let limit = timeout_seconds.unwrap_or(MAX_WAIT_SECONDS).min(MAX_WAIT_SECONDS);
+		Ok(self.service.wait(&task_id, Duration::from_secs(limit)).await?)
+	}
+
+	async fn task_status(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
+		Ok(self.service.status(&task_id)?)
+	}
+
+	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
+		Ok(self.service.cancel(&task_id)?)
+	}
+
+	async fn subscribe_task(
+		&self,
+		pending: PendingSubscriptionSink,
+		task_id: TaskId,
+	) -> SubscriptionResult {
+		let mut changes = match self.service.follow(&task_id) {
+			Ok(changes) => changes,
+			Err(refusal) => {
+				pending.reject(refusal).await;
+				return Ok(());
+			},
+		};
+		let sink = pending.accept().await?;
+		loop {
+			let status = changes.borrow_and_update().status();
+			// A slow reader is waited for; it then gets the latest status, not all in between.
+			sink.send(SubscriptionMessage::from_json(&status)?).await?;
+			if status.state.is_final() {
+				return Ok(());
+			}
+			tokio::select! {
+				changed = changes.changed() => changed?,
+				() = sink.closed() => return Ok(()),
+			}
+		}
+	}
+}

@@ -1,0 +1,209 @@
+//! The command line.
+
+use crate::scheduler::SchedulerOptions;
+use crate::store::Retention;
+use clap::{Args, Parser, Subcommand};
+use cuckoo_chain_client::{parse_account, parse_hash, AccountId32};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Takes picture tasks from apps and shares them out, by stake, among the miners that are registered
+/// on the chain.
+///
+/// The key must be that of the operator of a registered, active coordinator. How much is logged is set
+/// by RUST_LOG (default "info").
+#[derive(Debug, Parser)]
+#[command(name = "cuckoo-coordinator", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+	/// What to do instead of running the coordinator.
+	#[command(subcommand)]
+	pub command: Option<Command>,
+	/// How to run it.
+	#[command(flatten)]
+	pub run: RunArgs,
+}
+
+/// What can be done besides running the coordinator.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+	/// Make, show and prove operator keys.
+	#[command(subcommand)]
+	Key(KeyCommand),
+}
+
+/// How to run the coordinator.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+	/// WebSocket address of a node.
+	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
+	pub chain: String,
+	/// File with the secret of the operator account.
+	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
+	pub key: Option<PathBuf>,
+	/// Address on which apps are served; port 0 takes a free one.
+	#[arg(long, env = "CUCKOO_APP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9980")]
+	pub app_listen: SocketAddr,
+	/// Address on which miners are served; port 0 takes a free one.
+	#[arg(
+		long,
+		env = "CUCKOO_MINER_LISTEN",
+		value_name = "ADDRESS",
+		default_value = "127.0.0.1:9981"
+	)]
+	pub miner_listen: SocketAddr,
+	/// Start only if the chain has this genesis hash (0x…).
+	#[arg(long, env = "CUCKOO_GENESIS", value_name = "HASH", value_parser = parse_hash)]
+	pub genesis: Option<[u8; 32]>,
+	/// A miner that gives no sign of life for so many seconds loses its task.
+	#[arg(
+		long,
+		env = "CUCKOO_LEASE",
+		value_name = "SECONDS",
+		default_value_t = 30,
+		value_parser = clap::value_parser!(u64).range(10..=600)
+	)]
+	pub lease: u64,
+	/// A task that has not ended after so many seconds expires.
+	#[arg(
+		long,
+		env = "CUCKOO_DEADLINE",
+		value_name = "SECONDS",
+		default_value_t = 600,
+		value_parser = clap::value_parser!(u64).range(10..=86_400)
+	)]
+	pub deadline: u64,
+	/// Most tasks that wait for a miner; offers beyond are refused.
+	#[arg(
+		long,
+		env = "CUCKOO_QUEUE",
+		value_name = "TASKS",
+		default_value_t = 10_000,
+		value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+	)]
+	pub queue: u32,
+	/// Ended tasks and their pictures are kept for so many seconds.
+	#[arg(
+		long,
+		env = "CUCKOO_RETENTION",
+		value_name = "SECONDS",
+		default_value_t = 3600,
+		value_parser = clap::value_parser!(u64).range(60..=604_800)
+	)]
+	pub retention: u64,
+	/// Ended tasks and their pictures take at most so many MiB of memory; the oldest go first.
+	#[arg(
+		long,
+		env = "CUCKOO_RETENTION_MIB",
+		value_name = "MIB",
+		default_value_t = 1024,
+		value_parser = clap::value_parser!(u32).range(16..=1_048_576)
+	)]
+	pub retention_mib: u32,
+	/// Most connections at once, of apps and of miners each.
+	#[arg(
+		long,
+		env = "CUCKOO_MAX_CONNECTIONS",
+		value_name = "CONNECTIONS",
+		default_value_t = 1024,
+		value_parser = clap::value_parser!(u32).range(1..=65_536)
+	)]
+	pub max_connections: u32,
+}
+
+impl RunArgs {
+	/// The limits by which tasks are scheduled.
+	pub fn scheduler_options(&self) -> SchedulerOptions {
+		SchedulerOptions {
+			lease_ms: self.lease * 1000,
+			deadline_ms: self.deadline * 1000,
+			max_queued: self.queue as usize,
+			..SchedulerOptions::default()
+		}
+	}
+
+	/// How much is kept of tasks that have ended.
+	pub fn retention(&self) -> Retention {
+		Retention {
+			age_ms: self.retention * 1000,
+			bytes: self.retention_mib as usize * 1024 * 1024,
+		}
+	}
+}
+
+/// What can be done with operator keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+	/// Make a new key and write its secret phrase to a new file that only you can read.
+	Generate {
+		/// The file; it must not exist.
+		#[arg(long, value_name = "FILE")]
+		out: PathBuf,
+	},
+	/// Show address and public key of the key in a file.
+	Show {
+		/// The file.
+		#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
+		key: PathBuf,
+	},
+	/// Print the proof that the key agrees to serve a stash as its coordinator, and the whole
+	/// `staking.register` call with it, to be pasted into polkadot.js Apps.
+	Prove(ProveArgs),
+}
+
+/// For whom and as what an operator key is to serve.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+	/// Account (SS58) that stakes and will send the call.
+	#[arg(long, value_name = "SS58", value_parser = parse_account)]
+	pub stash: AccountId32,
+	/// WebSocket address of a node of the chain.
+	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
+	pub chain: String,
+	/// File with the secret of the operator account.
+	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
+	pub key: PathBuf,
+	/// How much of its idle stake the stash puts behind the coordinator, in CAI.
+	#[arg(long, value_name = "CAI", default_value_t = 2_000_000)]
+	pub self_stake: u64,
+	/// Name to show to others, at most 64 bytes.
+	#[arg(long, default_value = "")]
+	pub name: String,
+	/// How to reach you, at most 128 bytes.
+	#[arg(long, default_value = "")]
+	pub contact: String,
+	/// URL at which miners reach the coordinator; up to four.
+	#[arg(long = "endpoint", value_name = "URL", default_value = "ws://127.0.0.1:9981")]
+	pub endpoints: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	#[test]
+	fn the_command_line_is_consistent() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn the_defaults_are_those_of_the_scheduler_and_the_store() {
+		let cli = Cli::try_parse_from(["cuckoo-coordinator", "--key", "k"]).unwrap();
+		let (options, standard) = (cli.run.scheduler_options(), SchedulerOptions::default());
+		assert_eq!(options.lease_ms, standard.lease_ms);
+		assert_eq!(options.deadline_ms, standard.deadline_ms);
+		assert_eq!(options.max_queued, standard.max_queued);
+		assert_eq!(cli.run.retention().age_ms, Retention::default().age_ms);
+		assert_eq!(cli.run.retention().bytes, Retention::default().bytes);
+	}
+
+	#[test]
+	fn bad_values_are_refused_and_named() {
+		for (option, value) in
+			[("--genesis", "0x12"), ("--app-listen", "localhost"), ("--lease", "1"), ("--queue", "0")]
+		{
+			let error = Cli::try_parse_from(["cuckoo-coordinator", option, value]).unwrap_err();
+			assert!(error.to_string().contains(option), "{error}");
+		}
+	}
+}

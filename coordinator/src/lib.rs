@@ -1,0 +1,24 @@
+//! The Cuckoo coordinator: takes tasks from apps, shares them out among miners by stake, checks what
+//! comes back.
+//!
+//! - [`registry`]: who is registered, read from the chain at finalized blocks;
+//! - [`assignment`]: which miner gets a task;
+//! - [`scheduler`]: tasks from the offer to the end, as a pure state machine;
+//! - [`store`]: where tasks and pictures are kept;
+//! - [`service`]: the scheduler with a clock, a store and those who wait for it;
+//! - [`app_server`] and [`miner_server`]: the two listeners;
+//! - [`startup`]: what must hold before the coordinator starts.
+
+pub mod app_server;
+pub mod assignment;
+pub mod cli;
+pub mod key_command;
+pub mod listener;
+pub mod miner_server;
+pub mod picture;
+pub mod registry;
+pub mod scheduler;
+pub mod service;
+pub mod sessions;
+pub mod startup;
+pub mod store;

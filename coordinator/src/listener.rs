@@ -1,0 +1,245 @@
+//! What the two listeners have in common: a port, a limit on connections, JSON-RPC beside plain HTTP,
+//! and an orderly end.
+
+use crate::sessions::Connection;
+use axum::{
+	body::Body,
+	extract::Request,
+	http::StatusCode,
+	response::{IntoResponse, Response},
+	serve::Listener,
+	Json, Router,
+};
+use cuckoo_coordinator_api::error::{Code, Refusal};
+use jsonrpsee::server::{
+	BatchRequestConfig, Methods, PingConfig, Server, ServerBuilder, StopHandle, TowerServiceBuilder,
+};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{
+	atomic::{AtomicU32, Ordering},
+	Arc,
+};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::{layer::util::Identity, Service as _};
+
+/// Largest JSON-RPC request, in bytes.
+pub const MAX_REQUEST_BYTES: u32 = 1024 * 1024;
+/// Most calls in one JSON-RPC batch.
+pub const MAX_BATCH: u32 = 32;
+/// Most subscriptions of one connection.
+pub const MAX_SUBSCRIPTIONS: u32 = 128;
+/// After a failure to accept a connection that is not the peer's fault (too many open files).
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a listener cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+	/// Another program has the port.
+	#[error("cannot listen for {what} on {address}: the port is in use; stop the program that has it, or choose another address with {option}")]
+	InUse {
+		/// For whom.
+		what: &'static str,
+		/// Where.
+		address: SocketAddr,
+		/// The option that sets the address.
+		option: &'static str,
+	},
+	/// Anything else.
+	#[error("cannot listen for {what} on {address}: {error}; choose another address with {option}")]
+	Other {
+		/// For whom.
+		what: &'static str,
+		/// Where.
+		address: SocketAddr,
+		/// The option that sets the address.
+		option: &'static str,
+		/// Why.
+		error: io::Error,
+	},
+}
+
+/// Takes the port of a listener for `what`, whose address `option` sets.
+pub async fn bind(
+	address: SocketAddr,
+	what: &'static str,
+	option: &'static str,
+) -> Result<TcpListener, BindError> {
+	TcpListener::bind(address).await.map_err(|error| match error.kind() {
+		io::ErrorKind::AddrInUse => BindError::InUse { what, address, option },
+		_ => BindError::Other { what, address, option, error },
+	})
+}
+
+/// Serves `router` on `listener`, to at most `max_connections` at once, until `stop`.
+///
+/// # Errors
+///
+/// If the port fails.
+pub async fn serve(
+	listener: TcpListener,
+	max_connections: usize,
+	router: Router,
+	stop: StopHandle,
+) -> io::Result<()> {
+	let listener = LimitedListener { listener, free: Arc::new(Semaphore::new(max_connections)) };
+	axum::serve(listener, router).with_graceful_shutdown(stop.shutdown()).await
+}
+
+/// A listener that closes connections beyond a limit at once, instead of letting them wait.
+struct LimitedListener {
+	listener: TcpListener,
+	free: Arc<Semaphore>,
+}
+
+impl Listener for LimitedListener {
+	type Io = CountedStream;
+	type Addr = SocketAddr;
+
+	async fn accept(&mut self) -> (CountedStream, SocketAddr) {
+		loop {
+			match self.listener.accept().await {
+				Ok((stream, peer)) => {
+					let Ok(permit) = self.free.clone().try_acquire_owned() else {
+						tracing::warn!(%peer, "too many connections: one more is closed");
+						continue;
+					};
+					if let Err(error) = stream.set_nodelay(true) {
+						tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+					}
+					return (CountedStream { stream, _permit: permit }, peer);
+				},
+				Err(error) => {
+					tracing::warn!(%error, "cannot accept a connection");
+					tokio::time::sleep(ACCEPT_PAUSE).await;
+				},
+			}
+		}
+	}
+
+	fn local_addr(&self) -> io::Result<SocketAddr> {
+		self.listener.local_addr()
+	}
+}
+
+/// A connection that counts until it is dropped.
+struct CountedStream {
+	stream: TcpStream,
+	_permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for CountedStream {
+	fn poll_read(
+		mut self: Pin<&mut Self>,
+		cx: &mut Context<'_>,
+		buf: &mut ReadBuf<'_>,
+	) -> Poll<io::Result<()>> {
+		Pin::new(&mut self.stream).poll_read(cx, buf)
+	}
+}
+
+impl AsyncWrite for CountedStream {
+	fn poll_write(
+		mut self: Pin<&mut Self>,
+		cx: &mut Context<'_>,
+		buf: &[u8],
+	) -> Poll<io::Result<usize>> {
+		Pin::new(&mut self.stream).poll_write(cx, buf)
+	}
+
+	fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+		Pin::new(&mut self.stream).poll_flush(cx)
+	}
+
+	fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+		Pin::new(&mut self.stream).poll_shutdown(cx)
+	}
+}
+
+/// JSON-RPC on a path of an HTTP server. Clones share their connection numbers.
+#[derive(Clone)]
+pub struct JsonRpc {
+	builder: TowerServiceBuilder<Identity, Identity>,
+	methods: Methods,
+	next_connection: Arc<AtomicU32>,
+	stop: StopHandle,
+}
+
+impl JsonRpc {
+	/// Serves `methods` until `stop`: over WebSocket, and over HTTP unless `only_websocket`.
+	pub fn new(
+		methods: Methods,
+		max_connections: usize,
+		only_websocket: bool,
+		stop: StopHandle,
+	) -> Self {
+		let builder: ServerBuilder<Identity, Identity> = Server::builder()
+			.max_request_body_size(MAX_REQUEST_BYTES)
+			.max_connections(u32::try_from(max_connections).unwrap_or(u32::MAX))
+			.max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
+			.set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
+			.enable_ws_ping(
+				PingConfig::new()
+					.ping_interval(Duration::from_secs(10))
+					.inactive_limit(Duration::from_secs(30)),
+			);
+		let builder = if only_websocket { builder.ws_only() } else { builder };
+		Self {
+			builder: builder.to_service_builder(),
+			methods,
+			next_connection: Arc::new(AtomicU32::new(0)),
+			stop,
+		}
+	}
+
+	/// Answers one HTTP request, which may be the beginning of a WebSocket connection. `on_close`
+	/// runs when that connection has closed, or the request was answered, with the number that
+	/// methods find in their extensions as `ConnectionId`.
+	pub async fn answer(
+		self,
+		request: Request,
+		on_close: impl FnOnce(Connection) + Send + 'static,
+	) -> Response {
+		let connection = self.next_connection.fetch_add(1, Ordering::Relaxed);
+		let mut service =
+			self.builder.connection_id(connection).build(self.methods, self.stop);
+		let closed = service.on_session_closed();
+		tokio::spawn(async move {
+			closed.await;
+			on_close(connection as Connection);
+		});
+		match service.call(request).await {
+			Ok(response) => response.map(Body::new),
+			Err(error) => {
+				tracing::debug!(%error, "a JSON-RPC request failed");
+				refuse(Refusal::new(Code::InvalidRequest, "the request could not be read"))
+			},
+		}
+	}
+}
+
+/// A refusal as an HTTP answer: its status, and JSON with its code and message.
+pub fn refuse(refusal: Refusal) -> Response {
+	let status = StatusCode::from_u16(refusal.code.http_status())
+		.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+	(status, Json(refusal)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[tokio::test]
+	async fn a_port_in_use_is_told_in_one_line() {
+		let taken = bind("127.0.0.1:0".parse().unwrap(), "apps", "--app-listen").await.unwrap();
+		let address = taken.local_addr().unwrap();
+		let message = bind(address, "apps", "--app-listen").await.unwrap_err().to_string();
+		assert!(message.contains(&address.to_string()) && message.contains("in use"), "{message}");
+		assert_eq!(message.lines().count(), 1);
+	}
+}

@@ -1,0 +1,45 @@
+//! Who is registered, as of a finalized block. [`chain`] reads it from the chain.
+
+pub mod chain;
+
+use std::fmt;
+
+/// A miner's operator account: the public key with which its program signs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Operator(pub [u8; 32]);
+
+impl fmt::Display for Operator {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		write!(f, "0x{}", hex::encode(self.0))
+	}
+}
+
+impl fmt::Debug for Operator {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		fmt::Display::fmt(self, f)
+	}
+}
+
+/// A miner that is registered and active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinerRegistration {
+	/// Account that runs the program.
+	pub operator: Operator,
+	/// The same as an SS58 address.
+	pub operator_address: String,
+	/// SS58 address of the stash.
+	pub stash: String,
+	/// Name that it gave itself.
+	pub name: String,
+	/// Its stake and its voters', in plancks: what draws go by.
+	pub weight: u128,
+}
+
+/// The active miners at one finalized block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistrySnapshot {
+	/// Number of the block.
+	pub block: u64,
+	/// Every active miner, in any order.
+	pub miners: Vec<MinerRegistration>,
+}

@@ -1,0 +1,101 @@
+//! Queues, draws and new leases.
+
+use super::task::{Lease, QueueKey};
+use super::timers::Timer;
+use super::{random_bytes, Millis, Scheduler};
+use crate::registry::Operator;
+use cuckoo_coordinator_api::task::{TaskId, TaskState};
+use rand::RngCore;
+
+impl Scheduler {
+	/// Puts a task into the queue of its model.
+	pub(super) fn enqueue(&mut self, id: &TaskId) {
+		let task = &self.tasks[id];
+		let model = task.record.spec.model.clone();
+		self.queues.entry(model.clone()).or_default().insert(task.queue_key());
+		self.queued += 1;
+		self.dirty.insert(model);
+	}
+
+	/// Takes a task out of the queue of its model.
+	pub(super) fn dequeue(&mut self, id: &TaskId) {
+		let task = &self.tasks[id];
+		let model = &task.record.spec.model;
+		if let Some(queue) = self.queues.get_mut(model) {
+			if queue.remove(&task.queue_key()) {
+				self.queued -= 1;
+			}
+			if queue.is_empty() {
+				self.queues.remove(model);
+			}
+		}
+	}
+
+	/// Leases tasks to miners as long as there are both, for each model where something has changed;
+	/// the longest waiting task first, whatever its model.
+	pub(super) fn dispatch(&mut self, now: Millis, rng: &mut dyn RngCore) {
+		while let Some((_, model)) = self
+			.dirty
+			.iter()
+			.filter_map(|model| Some((self.queues.get(model)?.first()?, model)))
+			.min()
+		{
+			let model = model.clone();
+			match self.draw(&model, now, rng) {
+				Some((id, miner)) => self.lease(&id, miner, now, rng),
+				None => {
+					self.dirty.remove(&model);
+				},
+			}
+		}
+		self.dirty.clear();
+	}
+
+	/// The first task in the queue of a model that somebody can take, and who gets it.
+	fn draw(
+		&mut self,
+		model: &str,
+		now: Millis,
+		rng: &mut dyn RngCore,
+	) -> Option<(TaskId, Operator)> {
+		let pool = self.pools.get_mut(model)?;
+		for QueueKey { fresh, id, .. } in self.queues.get(model)? {
+			let excluded = self.tasks[id].excluded(now);
+			if let Some(miner) = pool.draw(&excluded, rng) {
+				return Some((id.clone(), miner));
+			}
+			// Nobody is excluded for a fresh task: if it finds nobody, none behind it will.
+			if *fresh {
+				return None;
+			}
+		}
+		None
+	}
+
+	fn lease(&mut self, id: &TaskId, operator: Operator, now: Millis, rng: &mut dyn RngCore) {
+		self.dequeue(id);
+		let miner = self.miners.get_mut(&operator).expect("pools hold known miners; qed");
+		let task = self.tasks.get_mut(id).expect("queues hold known tasks; qed");
+		let token = hex::encode(random_bytes(rng));
+		let expires = now + self.options.pickup_ms;
+		self.timers.set(expires, Timer::Lease(id.clone()));
+		task.lease = Some(Lease {
+			miner: operator,
+			token: token.clone(),
+			model_digest: miner.model_digest(&task.record.spec.model),
+			expires,
+			picked_up: false,
+		});
+		task.record.state = TaskState::Leased;
+		task.record.attempt += 1;
+		task.record.step = 0;
+		task.record.miner = Some(miner.stash().to_owned());
+		task.record.lease = Some(token);
+		task.record.changed_at = now;
+		self.effects.changed.push(task.record.clone());
+		miner.leases.insert(id.clone());
+		miner.to_pick_up.push_back(id.clone());
+		self.effects.assigned.push(operator);
+		self.refresh(operator);
+	}
+}

@@ -1,0 +1,330 @@
+//! Tasks from the offer to the end, as a pure state machine: no clock, no network, no randomness of
+//! its own. Every method is told the time and is lent a random generator; what follows from it comes
+//! back as the returned value and, for everybody else concerned, as [`Effects`].
+//!
+//! A task is queued, drawn for a miner (see [`crate::assignment`]) and leased to it; the miner picks
+//! it up with its next poll and keeps the lease by heartbeats. Attempts run at least once; a result is
+//! accepted exactly once, from the holder of the current lease of the current attempt. Lost attempts
+//! are drawn for again without the miners that had them; three that failed by somebody's fault end
+//! the task.
+//!
+//! - `task`: a task and its record, `timers`: what happens by itself;
+//! - `miners`: who is registered, connected, live and free;
+//! - `dispatch`: queues, draws and new leases;
+//! - `leases`: what the holder of a lease may do, and how leases end.
+
+mod dispatch;
+mod leases;
+mod miners;
+mod task;
+mod timers;
+
+#[cfg(test)]
+mod random_events;
+#[cfg(test)]
+mod tests;
+
+pub use leases::Submission;
+pub use task::TaskRecord;
+
+use crate::assignment::pool::Pool;
+use crate::registry::Operator;
+use cuckoo_coordinator_api::{
+	error::{Code, Refusal},
+	miner::LIVE_SECONDS,
+	task::{TaskId, TaskRequest, TaskState, MAX_SEED},
+};
+use miners::{LiveStake, Miner};
+use rand::RngCore;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use task::{QueueKey, Task};
+use timers::{Timer, Timers};
+
+/// Milliseconds since the Unix epoch, by a clock that never goes back.
+pub type Millis = u64;
+
+/// The limits by which tasks are scheduled.
+#[derive(Clone, Debug)]
+pub struct SchedulerOptions {
+	/// A lease ends this long after the last sign of life, in milliseconds.
+	pub lease_ms: Millis,
+	/// A lease that its miner does not pick up ends after this time, in milliseconds.
+	pub pickup_ms: Millis,
+	/// A miner that gave a task back without fault is not drawn for it again in this time, in
+	/// milliseconds.
+	pub cool_off_ms: Millis,
+	/// A miner not heard of for longer gets no tasks, in milliseconds.
+	pub live_ms: Millis,
+	/// A task that has not ended after this time expires, in milliseconds.
+	pub deadline_ms: Millis,
+	/// Most tasks that wait for a miner.
+	pub max_queued: usize,
+	/// A task that failed on so many miners has failed.
+	pub max_faults: u32,
+}
+
+impl Default for SchedulerOptions {
+	fn default() -> Self {
+		Self {
+			lease_ms: 30_000,
+			pickup_ms: 5_000,
+			cool_off_ms: 10_000,
+			live_ms: LIVE_SECONDS * 1000,
+			deadline_ms: 600_000,
+			max_queued: 10_000,
+			max_faults: 3,
+		}
+	}
+}
+
+/// What others must be told after calls to the scheduler.
+#[derive(Debug, Default, PartialEq)]
+pub struct Effects {
+	/// Tasks as they are after each change, in the order of the changes: to be saved and shown.
+	pub changed: Vec<TaskRecord>,
+	/// Miners for which a task waits to be picked up.
+	pub assigned: Vec<Operator>,
+	/// Miners whose session is over because they are not registered any more.
+	pub unregistered: Vec<Operator>,
+	/// Attempts that came to nothing: what was uploaded for them can go.
+	pub abandoned: Vec<(TaskId, u32)>,
+}
+
+/// The scheduler. See the [module](self).
+#[derive(Debug)]
+pub struct Scheduler {
+	options: SchedulerOptions,
+	/// Tasks that have not ended.
+	tasks: BTreeMap<TaskId, Task>,
+	/// Miners that are registered, and those that still hold something.
+	miners: BTreeMap<Operator, Miner>,
+	/// By model: the miners that could take a task now. Never empty.
+	pools: HashMap<String, Pool>,
+	/// By model: the tasks that wait for a miner. Never empty.
+	queues: BTreeMap<String, BTreeSet<QueueKey>>,
+	/// By model: the stake of the live miners that serve it, free or not.
+	live_stake: BTreeMap<String, LiveStake>,
+	/// Models for which a task or a miner has become available.
+	dirty: BTreeSet<String>,
+	timers: Timers,
+	next_sequence: u64,
+	/// Tasks in `queues`.
+	queued: usize,
+	draining: bool,
+	effects: Effects,
+}
+
+impl Scheduler {
+	/// A scheduler that knows no miners and no tasks.
+	pub fn new(options: SchedulerOptions) -> Self {
+		Self {
+			options,
+			tasks: BTreeMap::new(),
+			miners: BTreeMap::new(),
+			pools: HashMap::new(),
+			queues: BTreeMap::new(),
+			live_stake: BTreeMap::new(),
+			dirty: BTreeSet::new(),
+			timers: Timers::default(),
+			next_sequence: 0,
+			queued: 0,
+			draining: false,
+			effects: Effects::default(),
+		}
+	}
+
+	/// The limits that it works by.
+	pub fn options(&self) -> &SchedulerOptions {
+		&self.options
+	}
+
+	/// Everything that others must be told since the last call.
+	pub fn take_effects(&mut self) -> Effects {
+		std::mem::take(&mut self.effects)
+	}
+
+	/// How many tasks wait for a miner.
+	pub fn queued(&self) -> usize {
+		self.queued
+	}
+
+	/// How many tasks are leased to a miner.
+	pub fn running(&self) -> usize {
+		self.tasks.len() - self.queued
+	}
+
+	/// Takes a new task in. The generator gives its name, and its seed where the app named none.
+	///
+	/// # Errors
+	///
+	/// `INVALID_REQUEST` for fields out of range; `SHUTTING_DOWN`; `BUSY` when the queue is full;
+	/// `NO_MINERS` when no model is named and no miner is live; `UNKNOWN_MODEL` when miners are live
+	/// and none serves the model. (While no miner is live at all a named model is taken on trust: its
+	/// miners may be about to reconnect.)
+	pub fn offer(
+		&mut self,
+		request: TaskRequest,
+		now: Millis,
+		rng: &mut dyn RngCore,
+	) -> Result<TaskRecord, Refusal> {
+		self.advance(now);
+		if self.draining {
+			return Err(shutting_down());
+		}
+		request.check()?;
+		let model = self.resolve_model(request.model.as_deref())?;
+		if self.queued >= self.options.max_queued {
+			return Err(Refusal::new(
+				Code::Busy,
+				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
+			));
+		}
+		let seed = request.seed.unwrap_or_else(|| rng.next_u64() & MAX_SEED);
+		let id = TaskId::from_bytes(random_bytes(rng));
+		let record = TaskRecord {
+			id: id.clone(),
+			sequence: self.next_sequence,
+			state: TaskState::Queued,
+			attempt: 0,
+			step: 0,
+			miner: None,
+			lease: None,
+			spec: Arc::new(request.resolve(seed, model)),
+			pictures: Vec::new(),
+			failure: None,
+			offered_at: now,
+			changed_at: now,
+		};
+		self.next_sequence += 1;
+		let deadline = now + self.options.deadline_ms;
+		self.timers.set(deadline, Timer::Deadline(id.clone()));
+		let task = Task {
+			record: record.clone(),
+			deadline,
+			lease: None,
+			tried: Vec::new(),
+			faults: 0,
+			last_fault: None,
+		};
+		self.effects.changed.push(record);
+		self.tasks.insert(id.clone(), task);
+		self.enqueue(&id);
+		self.dispatch(now, rng);
+		Ok(self.tasks[&id].record.clone())
+	}
+
+	fn resolve_model(&self, asked: Option<&str>) -> Result<String, Refusal> {
+		let models = self.models();
+		match asked {
+			None => models.first().map(|model| (*model).to_owned()).ok_or_else(|| {
+				Refusal::new(
+					Code::NoMiners,
+					"no miner is connected; try again later, or name the model to wait for",
+				)
+			}),
+			Some(model) if models.is_empty() || self.live_stake.contains_key(model) => {
+				Ok(model.to_owned())
+			},
+			Some(model) => {
+				let model: String = model.chars().take(40).collect();
+				let served = models.into_iter().take(10).collect::<Vec<_>>().join(", ");
+				Err(Refusal::new(
+					Code::UnknownModel,
+					format!("no miner serves model {model:?} now; served are: {served}"),
+				))
+			},
+		}
+	}
+
+	/// Takes a task back for its app; the record as it ended. `None` if the task is not known or has
+	/// ended.
+	pub fn cancel(
+		&mut self,
+		id: &TaskId,
+		now: Millis,
+		rng: &mut dyn RngCore,
+	) -> Option<TaskRecord> {
+		self.advance(now);
+		let ended = self.end(id, TaskState::Cancelled, None, now);
+		self.dispatch(now, rng);
+		ended
+	}
+
+	/// Lets happen what is due by `now`. To be called a few times a second.
+	pub fn tick(&mut self, now: Millis, rng: &mut dyn RngCore) {
+		self.advance(now);
+		// A miner may have cooled off for a task that was tried before; those are first in a queue.
+		let retried = self.queues.iter().filter(|(_, queue)| {
+			queue.first().is_some_and(|first| !first.fresh)
+		});
+		self.dirty.extend(retried.map(|(model, _)| model.clone()));
+		self.dispatch(now, rng);
+	}
+
+	/// Takes no offers and starts no attempts from now on. Tasks that no miner has begun fail with
+	/// `SHUTTING_DOWN`; the others may still finish.
+	pub fn drain(&mut self, now: Millis) {
+		self.advance(now);
+		self.draining = true;
+		let not_begun = |task: &Task| !task.lease.as_ref().is_some_and(|lease| lease.picked_up);
+		self.fail_all(not_begun, now);
+		for operator in self.miners.keys().copied().collect::<Vec<_>>() {
+			self.refresh(operator);
+		}
+	}
+
+	/// Fails every task that has not ended with `SHUTTING_DOWN`.
+	pub fn abort(&mut self, now: Millis) {
+		self.fail_all(|_| true, now);
+	}
+
+	fn fail_all(&mut self, which: impl Fn(&Task) -> bool, now: Millis) {
+		let ids: Vec<TaskId> = self
+			.tasks
+			.values()
+			.filter(|task| which(task))
+			.map(|task| task.record.id.clone())
+			.collect();
+		for id in ids {
+			self.end(&id, TaskState::Failed, Some(shutting_down()), now);
+		}
+	}
+
+	/// Whether it is going down.
+	pub fn is_draining(&self) -> bool {
+		self.draining
+	}
+
+	/// Lets everything happen that is due by `now`, in the order of time.
+	fn advance(&mut self, now: Millis) {
+		while let Some(timer) = self.timers.pop_due(now) {
+			match timer {
+				Timer::Deadline(id) => self.expire(&id, now),
+				Timer::Lease(id) => self.lose_lease(&id, now),
+				Timer::Stale(operator) => self.went_silent(operator),
+				Timer::Release(operator, id) => self.release(operator, &id),
+			}
+		}
+	}
+
+	fn expire(&mut self, id: &TaskId, now: Millis) {
+		let last = self.tasks.get(id).and_then(|task| task.last_fault.as_deref());
+		let last = last.map(|last| format!("; the last attempt: {last}")).unwrap_or_default();
+		let failure = Refusal::new(
+			Code::DeadlinePassed,
+			format!("not finished within {} seconds{last}", self.options.deadline_ms / 1000),
+		);
+		self.end(id, TaskState::Expired, Some(failure), now);
+	}
+}
+
+fn shutting_down() -> Refusal {
+	Refusal::new(Code::ShuttingDown, "the coordinator is going down; offer the task again later")
+}
+
+fn random_bytes(rng: &mut dyn RngCore) -> [u8; 16] {
+	let mut bytes = [0; 16];
+	rng.fill_bytes(&mut bytes);
+	bytes
+}

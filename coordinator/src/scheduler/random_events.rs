@@ -1,0 +1,345 @@
+//! The scheduler under random sequences of events, with what must always hold checked after each.
+
+use super::tests::{login, operator, registration, request};
+use super::*;
+use crate::registry::MinerRegistration;
+use cuckoo_coordinator_api::miner::{Assignment, FailureReason, FailureReport, Heartbeat};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use std::collections::{HashMap, HashSet};
+
+const MINERS: u8 = 6;
+const MODELS: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Clone, Debug)]
+enum Event {
+	Offer { model: Option<usize> },
+	Cancel { task: usize },
+	Connect { miner: u8, slots: u32, models: u8 },
+	Disconnect { miner: u8 },
+	LogOut { miner: u8 },
+	Heard { miner: u8 },
+	PickUp { miner: u8 },
+	/// By the holder of an assignment, current or not.
+	Heartbeat { held: usize },
+	Submit { held: usize, good: bool },
+	Fail { held: usize, reason: FailureReason },
+	/// An assignment is used by another miner than it was given to.
+	Steal { held: usize, miner: u8 },
+	Register { miners: u8, weight: u128 },
+	Pass { ms: Millis },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+	let any = any::<prop::sample::Index>();
+	let index = any.prop_map(|index| index.index(1 << 16));
+	let reason = prop::sample::select(vec![
+		FailureReason::Capacity,
+		FailureReason::ShuttingDown,
+		FailureReason::OutOfMemory,
+		FailureReason::BadTask,
+		FailureReason::Internal,
+	]);
+	prop_oneof![
+		8 => prop::option::of(0..MODELS.len()).prop_map(|model| Event::Offer { model }),
+		1 => index.clone().prop_map(|task| Event::Cancel { task }),
+		4 => (0..MINERS, 1_u32..4, 1_u8..8).prop_map(|(miner, slots, models)| Event::Connect {
+			miner, slots, models
+		}),
+		1 => (0..MINERS).prop_map(|miner| Event::Disconnect { miner }),
+		1 => (0..MINERS).prop_map(|miner| Event::LogOut { miner }),
+		4 => (0..MINERS).prop_map(|miner| Event::Heard { miner }),
+		12 => (0..MINERS).prop_map(|miner| Event::PickUp { miner }),
+		4 => index.clone().prop_map(|held| Event::Heartbeat { held }),
+		8 => (index.clone(), prop::bool::weighted(0.8))
+			.prop_map(|(held, good)| Event::Submit { held, good }),
+		3 => (index.clone(), reason).prop_map(|(held, reason)| Event::Fail { held, reason }),
+		1 => (index, 0..MINERS).prop_map(|(held, miner)| Event::Steal { held, miner }),
+		1 => (0_u8..64, 0_u128..1000)
+			.prop_map(|(miners, weight)| Event::Register { miners, weight }),
+		4 => prop::sample::select(vec![1, 200, 3_000, 6_000, 16_000, 31_000])
+			.prop_map(|ms| Event::Pass { ms }),
+	]
+}
+
+struct World {
+	scheduler: Scheduler,
+	rng: ChaCha20Rng,
+	now: Millis,
+	offered: Vec<TaskId>,
+	/// Everything that was ever handed out, and to whom.
+	held: Vec<(u8, Assignment)>,
+	/// Tasks that have ended, and how.
+	ended: HashMap<TaskId, TaskState>,
+	/// Results that were accepted.
+	accepted: HashMap<TaskId, (u32, String)>,
+	/// What every miner was last given of a task it failed.
+	failed_on: HashMap<TaskId, HashSet<u8>>,
+}
+
+fn registrations(miners: u8, weight: u128) -> Vec<MinerRegistration> {
+	(0..MINERS)
+		.filter(|n| miners & (1 << n) != 0)
+		.map(|n| registration(n, weight * u128::from(n) + 1))
+		.collect()
+}
+
+impl World {
+	fn new() -> Self {
+		let options = SchedulerOptions {
+			deadline_ms: 120_000,
+			max_queued: 20,
+			..SchedulerOptions::default()
+		};
+		let mut world = Self {
+			scheduler: Scheduler::new(options),
+			rng: ChaCha20Rng::seed_from_u64(5),
+			now: 1_000_000,
+			offered: Vec::new(),
+			held: Vec::new(),
+			ended: HashMap::new(),
+			accepted: HashMap::new(),
+			failed_on: HashMap::new(),
+		};
+		world.scheduler.set_registry(&registrations(0b11_1111, 10), world.now, &mut world.rng);
+		world
+	}
+
+	fn held(&self, index: usize) -> Option<(u8, Assignment)> {
+		let count = self.held.len();
+		(count > 0).then(|| self.held[index % count].clone())
+	}
+
+	/// Whether an assignment is the current lease of its task.
+	fn is_current(&self, held: &Assignment) -> bool {
+		self.scheduler.tasks.get(&held.task_id).is_some_and(|task| {
+			task.record.attempt == held.attempt
+				&& task.lease.as_ref().is_some_and(|lease| lease.token == held.lease)
+		})
+	}
+
+	fn submit(&mut self, miner: u8, held: &Assignment, good: bool) -> Result<(), Refusal> {
+		let Assignment { task_id, attempt, lease, .. } = held;
+		let (now, rng) = (self.now, &mut self.rng);
+		self.scheduler.submit(operator(miner), task_id, *attempt, lease, now, rng)?;
+		if good {
+			self.scheduler.accept(task_id, *attempt, lease, Vec::new(), now, rng)?;
+			let before = self.accepted.insert(task_id.clone(), (*attempt, lease.clone()));
+			assert_eq!(before, None, "a result was accepted twice");
+		} else {
+			self.scheduler.reject(task_id, *attempt, lease, now);
+		}
+		Ok(())
+	}
+
+	fn apply(&mut self, event: Event) {
+		let (now, rng) = (self.now, &mut self.rng);
+		match event {
+			Event::Offer { model } => {
+				let request = request(model.map(|model| MODELS[model]));
+				if let Ok(record) = self.scheduler.offer(request, now, rng) {
+					self.offered.push(record.id);
+				}
+			},
+			Event::Cancel { task } => {
+				if !self.offered.is_empty() {
+					let id = self.offered[task % self.offered.len()].clone();
+					let cancelled = self.scheduler.cancel(&id, now, rng).is_some();
+					// It works exactly if the task had not ended, by this or by what was due before.
+					assert!(!cancelled || !self.ended.contains_key(&id));
+					assert!(!self.scheduler.tasks.contains_key(&id));
+				}
+			},
+			Event::Connect { miner, slots, models } => {
+				let models: Vec<&str> =
+					(0..3).filter(|bit| models & (1 << bit) != 0).map(|bit| MODELS[bit]).collect();
+				let known = self.scheduler.is_registered(&operator(miner));
+				let login = login(slots, &models);
+				let connected = self.scheduler.connect(operator(miner), login, now, rng);
+				assert_eq!(connected.is_ok(), known);
+			},
+			Event::Disconnect { miner } => self.scheduler.disconnect(operator(miner), now, rng),
+			Event::LogOut { miner } => self.scheduler.log_out(operator(miner), now, rng),
+			Event::Heard { miner } => self.scheduler.heard(operator(miner), now, rng),
+			Event::PickUp { miner } => {
+				if let Some(held) = self.scheduler.pick_up(operator(miner), now, rng) {
+					let failed = self.failed_on.entry(held.task_id.clone()).or_default();
+					assert!(!failed.contains(&miner), "a miner was given again what it failed");
+					self.held.push((miner, held));
+				}
+			},
+			Event::Heartbeat { held } => {
+				if let Some((miner, held)) = self.held(held) {
+					let beat = Heartbeat {
+						task_id: held.task_id.clone(),
+						attempt: held.attempt,
+						lease: held.lease.clone(),
+						step: 1,
+					};
+					let (now, rng) = (self.now, &mut self.rng);
+					let kept = self.scheduler.heartbeat(operator(miner), &beat, now, rng).is_ok();
+					assert_eq!(kept, self.is_current(&held));
+				}
+			},
+			Event::Submit { held, good } => {
+				if let Some((miner, held)) = self.held(held) {
+					let taken = self.submit(miner, &held, good).is_ok();
+					assert!(taken || !self.is_current(&held));
+				}
+			},
+			Event::Fail { held, reason } => {
+				if let Some((miner, held)) = self.held(held) {
+					let report = FailureReport {
+						task_id: held.task_id.clone(),
+						attempt: held.attempt,
+						lease: held.lease.clone(),
+						reason,
+						message: String::new(),
+					};
+					let (now, rng) = (self.now, &mut self.rng);
+					let taken = self.scheduler.fail(operator(miner), &report, now, rng).is_ok();
+					assert!(!self.is_current(&held));
+					if taken && reason.is_fault() {
+						self.failed_on.entry(held.task_id).or_default().insert(miner);
+					}
+				}
+			},
+			Event::Steal { held, miner } => {
+				if let Some((owner, held)) = self.held(held) {
+					if owner != miner {
+						assert!(self.submit(miner, &held, true).is_err());
+					}
+				}
+			},
+			Event::Register { miners, weight } => {
+				self.scheduler.set_registry(&registrations(miners, weight), now, rng);
+			},
+			Event::Pass { ms } => {
+				self.now += ms;
+				self.scheduler.tick(self.now, &mut self.rng);
+			},
+		}
+	}
+
+	fn check(&mut self) {
+		self.check_published();
+		let scheduler = &self.scheduler;
+
+		// Every task that was taken in is there or has ended.
+		assert_eq!(scheduler.tasks.len() + self.ended.len(), self.offered.len());
+		assert!(self.offered.iter().all(|id| {
+			scheduler.tasks.contains_key(id) != self.ended.contains_key(id)
+		}));
+		let done = self.ended.values().filter(|state| **state == TaskState::Done).count();
+		assert_eq!(done, self.accepted.len());
+
+		// A task waits in exactly one queue, or is held under exactly one lease.
+		let mut waiting = HashSet::new();
+		for (model, queue) in &scheduler.queues {
+			assert!(!queue.is_empty());
+			for key in queue {
+				let task = &scheduler.tasks[&key.id];
+				assert_eq!((&task.record.spec.model, task.queue_key()), (model, key.clone()));
+				assert!(waiting.insert(key.id.clone()));
+			}
+		}
+		assert_eq!(scheduler.queued(), waiting.len());
+		assert!(waiting.len() <= scheduler.options.max_queued + self.held.len());
+		let mut leased = HashSet::new();
+		for (operator, miner) in &scheduler.miners {
+			for id in &miner.leases {
+				let lease = scheduler.tasks[id].lease.as_ref().expect("a held task has a lease");
+				assert_eq!(lease.miner, *operator);
+				assert_eq!(!lease.picked_up, miner.to_pick_up.contains(id));
+				assert!(lease.expires >= self.now, "a lease outlived its end");
+				assert!(leased.insert(id.clone()), "a task is in two leases");
+			}
+			assert!(miner.to_pick_up.iter().all(|id| miner.leases.contains(id)));
+			assert!(miner.releasing.keys().all(|id| self.ended.contains_key(id)));
+		}
+		for (id, task) in &scheduler.tasks {
+			assert_eq!(task.record.state == TaskState::Queued, waiting.contains(id));
+			assert_eq!(task.lease.is_some(), leased.contains(id));
+			assert!(waiting.contains(id) != leased.contains(id));
+			assert!(task.faults < scheduler.options.max_faults);
+			assert!(task.deadline > self.now);
+		}
+
+		// Exactly the miners that could take a task of a model are in its pool.
+		for view in scheduler.miners() {
+			let n: u8 = view.stash.trim_start_matches("stash ").parse().unwrap();
+			let miner = &scheduler.miners[&operator(n)];
+			let occupied = miner.occupied();
+			for model in MODELS {
+				let pooled =
+					scheduler.pools.get(model).is_some_and(|pool| pool.contains(&operator(n)));
+				if pooled {
+					assert!(view.live && occupied < view.slots as usize);
+					assert!(view.models.iter().any(|served| served == model));
+				}
+			}
+		}
+		assert!(scheduler.pools.values().all(|pool| !pool.is_empty()));
+	}
+
+	/// What the scheduler publishes is consistent with itself: an end is told exactly once and last.
+	fn check_published(&mut self) {
+		for record in self.scheduler.take_effects().changed {
+			assert!(!self.ended.contains_key(&record.id), "something after the end");
+			let held = matches!(record.state, TaskState::Leased | TaskState::Verifying);
+			assert_eq!(record.lease.is_some(), held || record.state == TaskState::Done);
+			assert_eq!(
+				record.failure.is_some(),
+				matches!(record.state, TaskState::Failed | TaskState::Expired)
+			);
+			if record.state == TaskState::Done {
+				let accepted = &self.accepted[&record.id];
+				assert_eq!(Some(&accepted.1), record.lease.as_ref());
+			}
+			if record.state.is_final() {
+				self.ended.insert(record.id, record.state);
+			}
+		}
+	}
+}
+
+proptest! {
+	#![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+	#[test]
+	fn whatever_happens_every_task_ends_once_and_no_slot_is_overused(
+		events in prop::collection::vec(event(), 1..300),
+	) {
+		let mut world = World::new();
+		for event in events {
+			let before = occupied(&world);
+			world.apply(event);
+			world.check();
+			for (operator, now) in occupied(&world) {
+				// A miner may come back with fewer slots than it has tasks; it gets no more then.
+				let slots = slots(&world, &operator);
+				let had = before.get(&operator).copied().unwrap_or(0);
+				prop_assert!(now <= slots || now <= had, "{now} > {slots}, {had}");
+			}
+		}
+		// Time ends everything that is left.
+		for _ in 0..4 {
+			world.apply(Event::Pass { ms: 61_000 });
+			world.check();
+		}
+		prop_assert_eq!(world.ended.len(), world.offered.len());
+		prop_assert!(occupied(&world).values().all(|count| *count == 0));
+	}
+}
+
+fn occupied(world: &World) -> HashMap<Operator, usize> {
+	world.scheduler.miners.iter().map(|(operator, miner)| (*operator, miner.occupied())).collect()
+}
+
+fn slots(world: &World, operator: &Operator) -> usize {
+	let views = world.scheduler.miners();
+	let address = format!("operator {}", operator.0[0]);
+	let view = views.iter().find(|view| view.operator == address);
+	view.map_or(0, |view| view.slots as usize)
+}

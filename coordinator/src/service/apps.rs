@@ -1,0 +1,161 @@
+//! What apps may do.
+
+use super::Service;
+use crate::scheduler::TaskRecord;
+use bytes::Bytes;
+use cuckoo_coordinator_api::{
+	app::{CoordinatorInfo, MinerView},
+	error::{Code, Refusal},
+	task::{TaskId, TaskRequest, TaskState, TaskStatus},
+};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{timeout_at, Instant};
+
+/// How the coordinator is, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+	/// Whether it takes offers.
+	pub accepting: bool,
+	/// Number of the finalized block to which its registry belongs.
+	pub finalized_block: u64,
+	/// Miners that are connected and were heard of lately.
+	pub live_miners: usize,
+	/// Tasks that wait for a miner.
+	pub queued: usize,
+	/// Tasks that a miner holds.
+	pub running: usize,
+}
+
+impl Service {
+	/// Which coordinator this is, and how busy.
+	pub fn info(&self) -> CoordinatorInfo {
+		self.with(|state, _| CoordinatorInfo {
+			version: env!("CARGO_PKG_VERSION").to_owned(),
+			stash: self.identity.stash.clone(),
+			operator: self.identity.operator_address.clone(),
+			genesis: format!("0x{}", hex::encode(self.identity.genesis)),
+			finalized_block: state.block,
+			models: state.scheduler.models().into_iter().map(str::to_owned).collect(),
+			queued: state.scheduler.queued() as u64,
+			running: state.scheduler.running() as u64,
+		})
+	}
+
+	/// How it is, in short.
+	pub fn health(&self) -> Health {
+		self.with(|state, _| Health {
+			accepting: !state.scheduler.is_draining(),
+			finalized_block: state.block,
+			live_miners: state.scheduler.live_miners(),
+			queued: state.scheduler.queued(),
+			running: state.scheduler.running(),
+		})
+	}
+
+	/// Every registered active miner, most stake first.
+	pub fn miners(&self) -> Vec<MinerView> {
+		self.with(|state, _| state.scheduler.miners())
+	}
+
+	/// Takes a task in; see [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
+	pub fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
+		self.with(|state, now| state.scheduler.offer(request, now, &mut state.rng))
+			.map(|record| record.status())
+	}
+
+	/// Where a task is.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is none of this name (any more).
+	pub fn status(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
+		self.with(|state, _| state.store.task(id).map(TaskRecord::status))
+			.ok_or_else(|| unknown_task(id))
+	}
+
+	/// Takes a task back.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is none of this name (any more), `TASK_ENDED` if it has ended already.
+	pub fn cancel(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
+		self.with(|state, now| {
+			if let Some(record) = state.scheduler.cancel(id, now, &mut state.rng) {
+				return Ok(record.status());
+			}
+			// What has just expired is not in the store yet.
+			state.publish();
+			Err(match state.store.task(id) {
+				Some(record) => Refusal::new(
+					Code::TaskEnded,
+					format!("task {id} has ended already: it is {}", record.state),
+				),
+				None => unknown_task(id),
+			})
+		})
+	}
+
+	/// A task as it is now and after each change. Of several changes in a row only the last may be
+	/// seen; the end of the task always is.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is none of this name (any more).
+	pub fn follow(&self, id: &TaskId) -> Result<watch::Receiver<Arc<TaskRecord>>, Refusal> {
+		self.with(|state, _| match state.followed.get(id) {
+			Some(followers) => Ok(followers.subscribe()),
+			None => match state.store.task(id) {
+				Some(record) => Ok(watch::channel(Arc::new(record.clone())).1),
+				None => Err(unknown_task(id)),
+			},
+		})
+	}
+
+	/// Waits until a task has ended, at most for `limit`; where it is then.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is none of this name (any more).
+	pub async fn wait(&self, id: &TaskId, limit: Duration) -> Result<TaskStatus, Refusal> {
+		let mut changes = self.follow(id)?;
+		let ended = changes.wait_for(|record| record.state.is_final());
+		// That the time is over, or that nothing can change any more, is no error: say where it is.
+		let _ = timeout_at(Instant::now() + limit, ended).await;
+		let status = changes.borrow().status();
+		Ok(status)
+	}
+
+	/// A finished picture as PNG.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is no such picture (yet, or any more).
+	pub fn picture(&self, id: &TaskId, index: u32) -> Result<Bytes, Refusal> {
+		self.with(|state, _| {
+			let record = state.store.task(id).ok_or_else(|| unknown_task(id))?;
+			if record.state != TaskState::Done {
+				let what = format!("task {id} has no pictures: it is {}", record.state);
+				return Err(Refusal::new(Code::UnknownTask, what));
+			}
+			let picture = state.store.picture(id, record.attempt, index).ok_or_else(|| {
+				let pictures = record.pictures.len();
+				let what = format!("task {id} has {pictures} pictures, numbered from 0");
+				Refusal::new(Code::UnknownTask, what)
+			})?;
+			Ok(picture.png)
+		})
+	}
+}
+
+/// The refusal for a name that no task has.
+pub(crate) fn unknown_task(name: impl std::fmt::Display) -> Refusal {
+	let name: String = name.to_string().chars().take(64).collect();
+	Refusal::new(
+		Code::UnknownTask,
+		format!("there is no task {name:?}; ended tasks are kept for a limited time"),
+	)
+}

@@ -1,0 +1,330 @@
+//! What miners may do.
+
+use super::clock::wall_clock;
+use super::verification::verify;
+use super::Service;
+use crate::picture::{self, Picture};
+use crate::registry::Operator;
+use crate::sessions::Connection;
+use cuckoo_coordinator_api::{
+	error::{Code, Refusal},
+	miner::{
+		Assignment, FailureReport, Heartbeat, Login, Session, TaskResult, MAX_MODELS,
+		MAX_POLL_SECONDS, MAX_SLOTS,
+	},
+	signing::{hex_array, Signed},
+	task::{TaskId, TaskSpec, TaskState, MODEL_BYTES},
+};
+use rand::RngCore;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{timeout_at, Instant};
+
+/// The methods whose arguments are signed.
+const LOGIN: &str = "miner_login";
+const SUBMIT: &str = "miner_submit";
+
+/// Longest name of a miner's program, in bytes.
+const MAX_SOFTWARE_BYTES: usize = 128;
+
+/// A secret or a name that cannot be guessed, in hexadecimal.
+pub(crate) fn random_token(rng: &mut dyn RngCore) -> String {
+	let mut bytes = [0; 16];
+	rng.fill_bytes(&mut bytes);
+	hex::encode(bytes)
+}
+
+impl Service {
+	/// Logs a miner in on a connection whose `challenge` it was given. Whether it is registered is
+	/// looked up before anything is spent on its signature.
+	///
+	/// # Errors
+	///
+	/// `NOT_REGISTERED` if it is not an active miner's operator; `BAD_SIGNATURE` if the signature,
+	/// time or challenge does not hold; `INVALID_REQUEST` for what it says of itself;
+	/// `SHUTTING_DOWN`.
+	pub fn log_in(
+		&self,
+		signed: &Signed<Login>,
+		challenge: impl FnOnce() -> Option<String>,
+		connection: Connection,
+	) -> Result<Session, Refusal> {
+		let operator = Operator(signed.operator()?);
+		self.with(|state, _| {
+			if state.scheduler.is_draining() {
+				let why = "the coordinator is going down; come back later";
+				Err(Refusal::new(Code::ShuttingDown, why))
+			} else if state.scheduler.is_registered(&operator) {
+				Ok(())
+			} else {
+				let why = format!(
+					"{operator} is not the operator of an active miner at finalized block {}; \
+					register it, and mind that finality takes some seconds",
+					state.block
+				);
+				Err(Refusal::new(Code::NotRegistered, why))
+			}
+		})?;
+		let challenge = challenge().ok_or_else(|| {
+			let why = "there is no open challenge on this connection; ask for one first";
+			Refusal::new(Code::BadSignature, why)
+		})?;
+		let audience = self.identity.audience();
+		let (login, _) = signed.open(&audience, LOGIN, &challenge, wall_clock())?;
+		let software = login.software.clone();
+		let login = checked(login)?;
+		let (slots, models) = (login.slots, login.models.len());
+		self.with(|state, now| {
+			let stash = state.scheduler.connect(operator, login, now, &mut state.rng)?;
+			let token = random_token(&mut state.rng);
+			state.sessions.begin(operator, connection, token.clone());
+			tracing::info!(miner = %stash, slots, models, ?software, "miner logged in");
+			Ok(Session { token, stash })
+		})
+	}
+
+	/// Waits for work, at most for `limit` and at most [`MAX_POLL_SECONDS`].
+	///
+	/// # Errors
+	///
+	/// `NO_SESSION` if the session has ended, also while it waits.
+	pub async fn poll(
+		&self,
+		token: &str,
+		limit: Duration,
+	) -> Result<Option<Assignment>, Refusal> {
+		let deadline = Instant::now() + limit.min(Duration::from_secs(MAX_POLL_SECONDS));
+		let bell = self.with(|state, now| {
+			let operator = state.operator(token)?;
+			state.scheduler.heard(operator, now, &mut state.rng);
+			state.sessions.bell(&operator).ok_or_else(no_bell)
+		})?;
+		loop {
+			let rung = bell.notified();
+			let found = self.with(|state, now| {
+				let operator = state.operator(token)?;
+				Ok(state.scheduler.pick_up(operator, now, &mut state.rng))
+			})?;
+			if found.is_some() || timeout_at(deadline, rung).await.is_err() {
+				return Ok(found);
+			}
+		}
+	}
+
+	/// Keeps a lease; see [`Scheduler::heartbeat`](crate::scheduler::Scheduler::heartbeat).
+	pub fn heartbeat(&self, token: &str, beat: &Heartbeat) -> Result<(), Refusal> {
+		self.with(|state, now| {
+			let operator = state.operator(token)?;
+			state.scheduler.heartbeat(operator, beat, now, &mut state.rng)
+		})
+	}
+
+	/// Closes an attempt with a signed result, whose nonce must be the lease.
+	///
+	/// # Errors
+	///
+	/// `NO_SESSION`; `BAD_SIGNATURE`; `NO_LEASE` if the lease is not, or no longer, the one that holds
+	/// the task; `INVALID_REQUEST` or `BAD_PICTURE` if the result is not what was asked for: a better
+	/// one may follow as long as the lease lasts.
+	pub fn submit(&self, token: &str, signed: &Signed<TaskResult>) -> Result<TaskState, Refusal> {
+		let bad = |why: &str| Refusal::new(Code::BadSignature, why);
+		let operator = self.with(|state, _| state.operator(token))?;
+		if signed.operator()? != operator.0 {
+			return Err(bad("the result is signed by another key than the one that logged in"));
+		}
+		let nonce = signed.nonce();
+		let (result, _) = signed.open(&self.identity.audience(), SUBMIT, nonce, wall_clock())?;
+		if result.lease != nonce {
+			return Err(bad("the nonce of a result must be its lease"));
+		}
+		let TaskResult { task_id, attempt, lease, .. } = &result;
+		self.with(|state, now| {
+			let rng = &mut state.rng;
+			let submission =
+				match state.scheduler.submit(operator, task_id, *attempt, lease, now, rng) {
+					Ok(submission) => submission,
+					Err(refusal) => {
+						let accepted = state.store.task(task_id).is_some_and(|task| {
+							task.state == TaskState::Done
+								&& task.attempt == *attempt
+								&& task.lease.as_ref() == Some(lease)
+						});
+						return if accepted { Ok(TaskState::Done) } else { Err(refusal) };
+					},
+				};
+			let uploaded = |index| state.store.picture(task_id, *attempt, index);
+			match verify(&submission, &result, uploaded) {
+				Ok(pictures) => state
+					.scheduler
+					.accept(task_id, *attempt, lease, pictures, now, rng)
+					.map(|record| record.state),
+				Err(refusal) => {
+					tracing::warn!(task = %task_id, attempt, %refusal, "result refused");
+					state.scheduler.reject(task_id, *attempt, lease, now);
+					Err(refusal)
+				},
+			}
+		})
+	}
+
+	/// Takes a task back from its miner; see [`Scheduler::fail`](crate::scheduler::Scheduler::fail).
+	pub fn fail(&self, token: &str, report: &FailureReport) -> Result<(), Refusal> {
+		self.with(|state, now| {
+			let operator = state.operator(token)?;
+			let FailureReport { task_id, attempt, reason, .. } = report;
+			let message: String = report.message.chars().take(200).collect();
+			tracing::info!(task = %task_id, attempt, ?reason, ?message, "given back by its miner");
+			state.scheduler.fail(operator, report, now, &mut state.rng)
+		})
+	}
+
+	/// Ends a session; the leases that its miner holds are given back without fault.
+	///
+	/// # Errors
+	///
+	/// `NO_SESSION` if it has ended already.
+	pub fn log_out(&self, token: &str) -> Result<(), Refusal> {
+		self.with(|state, now| {
+			let operator = state.operator(token)?;
+			tracing::info!(miner = %operator, "miner logged out");
+			state.sessions.end(&operator);
+			state.scheduler.log_out(operator, now, &mut state.rng);
+			Ok(())
+		})
+	}
+
+	/// A connection has closed: its sessions are over. Leases last until they run out, as the miner
+	/// may log in again.
+	pub fn connection_closed(&self, connection: Connection) {
+		self.with(|state, now| {
+			for operator in state.sessions.end_connection(connection) {
+				tracing::info!(miner = %operator, "connection to miner closed");
+				state.scheduler.disconnect(operator, now, &mut state.rng);
+			}
+		});
+	}
+
+	/// Whoever names a lease wants to upload a picture for it: the work that it must fit.
+	///
+	/// # Errors
+	///
+	/// `NO_LEASE` if there is no such lease (any more), `INVALID_REQUEST` if the task has no such
+	/// picture.
+	pub fn begin_upload(
+		&self,
+		id: &TaskId,
+		attempt: u32,
+		index: u32,
+		lease: &str,
+	) -> Result<Arc<TaskSpec>, Refusal> {
+		self.with(|state, now| {
+			let spec = state.scheduler.uploading(id, attempt, lease, now)?;
+			if index < spec.images {
+				Ok(spec)
+			} else {
+				let why = format!("the task has {} pictures, numbered from 0", spec.images);
+				Err(Refusal::new(Code::InvalidRequest, why))
+			}
+		})
+	}
+
+	/// Keeps an uploaded picture until its attempt is closed.
+	///
+	/// # Errors
+	///
+	/// `NO_LEASE` if the lease has ended while it was uploaded.
+	pub fn keep_upload(
+		&self,
+		id: &TaskId,
+		attempt: u32,
+		index: u32,
+		lease: &str,
+		picture: Picture,
+	) -> Result<(), Refusal> {
+		self.with(|state, now| {
+			state.scheduler.uploading(id, attempt, lease, now)?;
+			state.store.save_picture(id, attempt, index, picture);
+			Ok(())
+		})
+	}
+
+	/// Decodes an uploaded picture away from the threads that answer requests.
+	///
+	/// # Errors
+	///
+	/// `BAD_PICTURE` if it is not what was asked for.
+	pub async fn decode_upload(
+		png: bytes::Bytes,
+		spec: Arc<TaskSpec>,
+	) -> Result<Picture, Refusal> {
+		tokio::task::spawn_blocking(move || picture::decode(png, &spec)).await.unwrap_or_else(
+			|error| {
+				tracing::error!(%error, "decoding an uploaded picture failed");
+				Err(Refusal::new(Code::Internal, "the picture could not be decoded"))
+			},
+		)
+	}
+}
+
+fn no_bell() -> Refusal {
+	Refusal::new(Code::NoSession, "this session has ended: log in again")
+}
+
+/// What a miner says of itself, if it is within the limits; digests in lower case.
+fn checked(mut login: Login) -> Result<Login, Refusal> {
+	let invalid = |message: String| Err(Refusal::new(Code::InvalidRequest, message));
+	if !(1..=MAX_SLOTS).contains(&login.slots) {
+		return invalid(format!("slots is {}; it must be from 1 to {MAX_SLOTS}", login.slots));
+	}
+	if !(1..=MAX_MODELS).contains(&login.models.len()) {
+		let count = login.models.len();
+		return invalid(format!("{count} models are offered; it must be 1 to {MAX_MODELS}"));
+	}
+	if login.software.len() > MAX_SOFTWARE_BYTES {
+		return invalid(format!("software must have at most {MAX_SOFTWARE_BYTES} bytes"));
+	}
+	let mut names = HashSet::new();
+	for model in &mut login.models {
+		if model.name.is_empty() || model.name.len() > MODEL_BYTES {
+			return invalid(format!("a model name must have 1 to {MODEL_BYTES} bytes"));
+		}
+		let Some(digest) = hex_array::<32>(&model.digest) else {
+			let name = &model.name;
+			return invalid(format!("the digest of model {name:?} is not 64 hexadecimal digits"));
+		};
+		model.digest = hex::encode(digest);
+		if !names.insert(model.name.clone()) {
+			return invalid(format!("model {:?} is offered twice", model.name));
+		}
+	}
+	Ok(login)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use cuckoo_coordinator_api::miner::ModelOffer;
+
+	#[test]
+	fn what_a_miner_says_of_itself_is_checked() {
+		let offer = |name: &str| ModelOffer { name: name.into(), digest: "AB".repeat(32) };
+		let good = Login { slots: 1, models: vec![offer("m")], software: "s".into() };
+		assert_eq!(checked(good.clone()).unwrap().models[0].digest, "ab".repeat(32));
+		let refused = |change: &dyn Fn(&mut Login)| {
+			let mut login = good.clone();
+			change(&mut login);
+			let refusal = checked(login).unwrap_err();
+			assert_eq!(refusal.code, Code::InvalidRequest);
+			refusal.message
+		};
+		assert!(refused(&|l| l.slots = 0).contains("slots is 0"));
+		assert!(refused(&|l| l.slots = 65).contains("slots is 65"));
+		assert!(refused(&|l| l.models.clear()).contains("0 models"));
+		assert!(refused(&|l| l.models = vec![offer("m"); 65]).contains("65 models"));
+		assert!(refused(&|l| l.models.push(offer("m"))).contains("twice"));
+		assert!(refused(&|l| l.models[0].name.clear()).contains("model name"));
+		assert!(refused(&|l| l.models[0].digest = "xyz".into()).contains("hexadecimal"));
+		assert!(refused(&|l| l.software = "x".repeat(129)).contains("software"));
+	}
+}
