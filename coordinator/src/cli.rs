@@ -41,7 +41,12 @@ pub struct RunArgs {
 	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
 	pub key: Option<PathBuf>,
 	/// Address on which apps are served; port 0 takes a free one.
-	#[arg(long, env = "CUCKOO_APP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9980")]
+	#[arg(
+		long,
+		env = "CUCKOO_APP_LISTEN",
+		value_name = "ADDRESS",
+		default_value = "127.0.0.1:9980"
+	)]
 	pub app_listen: SocketAddr,
 	/// Address on which miners are served; port 0 takes a free one.
 	#[arg(
@@ -199,9 +204,12 @@ mod tests {
 
 	#[test]
 	fn bad_values_are_refused_and_named() {
-		for (option, value) in
-			[("--genesis", "0x12"), ("--app-listen", "localhost"), ("--lease", "1"), ("--queue", "0")]
-		{
+		for (option, value) in [
+			("--genesis", "0x12"),
+			("--app-listen", "localhost"),
+			("--lease", "1"),
+			("--queue", "0"),
+		] {
 			let error = Cli::try_parse_from(["cuckoo-coordinator", option, value]).unwrap_err();
 			assert!(error.to_string().contains(option), "{error}");
 		}

@@ -51,7 +51,9 @@ pub enum BindError {
 		option: &'static str,
 	},
 	/// Anything else.
-	#[error("cannot listen for {what} on {address}: {error}; choose another address with {option}")]
+	#[error(
+		"cannot listen for {what} on {address}: {error}; choose another address with {option}"
+	)]
 	Other {
 		/// For whom.
 		what: &'static str,
@@ -206,8 +208,7 @@ impl JsonRpc {
 		on_close: impl FnOnce(Connection) + Send + 'static,
 	) -> Response {
 		let connection = self.next_connection.fetch_add(1, Ordering::Relaxed);
-		let mut service =
-			self.builder.connection_id(connection).build(self.methods, self.stop);
+		let mut service = self.builder.connection_id(connection).build(self.methods, self.stop);
 		let closed = service.on_session_closed();
 		tokio::spawn(async move {
 			closed.await;
@@ -233,6 +234,36 @@ pub fn refuse(refusal: Refusal) -> Response {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	/// Asks for `/` on an open connection; whether it was answered.
+	async fn is_served(stream: &mut TcpStream) -> bool {
+		use tokio::io::{AsyncReadExt, AsyncWriteExt};
+		let mut answer = [0; 1024];
+		// A closed connection shows when writing or when reading.
+		let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+		let read = stream.read(&mut answer).await.unwrap_or(0);
+		answer[..read].ends_with(b"hello")
+	}
+
+	#[tokio::test]
+	async fn a_connection_beyond_the_limit_is_closed_until_another_one_ends() {
+		let listener = bind("127.0.0.1:0".parse().unwrap(), "apps", "--app-listen").await.unwrap();
+		let address = listener.local_addr().unwrap();
+		let (stop, _stopper) = jsonrpsee::server::stop_channel();
+		tokio::spawn(serve(listener, 1, Router::new().fallback(|| async { "hello" }), stop));
+		let mut first = TcpStream::connect(address).await.unwrap();
+		assert!(is_served(&mut first).await);
+		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
+		assert!(is_served(&mut first).await);
+		drop(first);
+		for _ in 0..100 {
+			if is_served(&mut TcpStream::connect(address).await.unwrap()).await {
+				return;
+			}
+			tokio::time::sleep(Duration::from_millis(20)).await;
+		}
+		panic!("the place of the closed connection is not free");
+	}
 
 	#[tokio::test]
 	async fn a_port_in_use_is_told_in_one_line() {

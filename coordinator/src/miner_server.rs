@@ -122,9 +122,9 @@ async fn receive(
 	if announced.is_some_and(|bytes: usize| bytes > limit) {
 		return Err(too_large(limit));
 	}
-	let png = timeout(UPLOAD_TIME, read(body, limit)).await.map_err(|_| {
-		invalid("the upload took longer than a minute; it is cut off")
-	})??;
+	let png = timeout(UPLOAD_TIME, read(body, limit))
+		.await
+		.map_err(|_| invalid("the upload took longer than a minute; it is cut off"))??;
 	let picture = Service::decode_upload(png, spec).await?;
 	service.keep_upload(&id, attempt, index, lease, picture)
 }

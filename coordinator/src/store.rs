@@ -88,7 +88,8 @@ impl MemoryStore {
 
 impl TaskStore for MemoryStore {
 	fn save(&mut self, record: TaskRecord) {
-		let (id, changed_at, ended) = (record.id.clone(), record.changed_at, record.state.is_final());
+		let (id, changed_at, ended) =
+			(record.id.clone(), record.changed_at, record.state.is_final());
 		let pictures = match self.tasks.remove(&id) {
 			Some(entry) => {
 				if self.ended.remove(&(entry.record.changed_at, id.clone())) {
@@ -156,6 +157,7 @@ mod tests {
 			attempt: 1,
 			step: 0,
 			miner: None,
+			operator: None,
 			lease: None,
 			spec: Arc::new(TaskRequest::new("x").resolve(1, "m".into())),
 			pictures: Vec::new(),
@@ -229,9 +231,8 @@ mod tests {
 			store.save(done(n, n.into()));
 		}
 		store.prune(5);
-		let kept: Vec<u8> = (1..=4)
-			.filter(|n| store.task(&TaskId::from_bytes([*n; 16])).is_some())
-			.collect();
+		let kept: Vec<u8> =
+			(1..=4).filter(|n| store.task(&TaskId::from_bytes([*n; 16])).is_some()).collect();
 		assert_eq!(kept, [3, 4]);
 		assert!(store.ended_bytes <= 10_000);
 	}

@@ -45,8 +45,7 @@ mod tests {
 	fn large_bounds_are_not_skewed() {
 		let mut rng = ChaCha20Rng::seed_from_u64(2);
 		let bound = 3 << 126;
-		let first_third =
-			(0..30_000).filter(|_| uniform_below(bound, &mut rng) < 1 << 126).count();
+		let first_third = (0..30_000).filter(|_| uniform_below(bound, &mut rng) < 1 << 126).count();
 		assert!((9_700..10_300).contains(&first_third), "{first_third}");
 	}
 }

@@ -90,6 +90,7 @@ impl Scheduler {
 		task.record.attempt += 1;
 		task.record.step = 0;
 		task.record.miner = Some(miner.stash().to_owned());
+		task.record.operator = Some(operator);
 		task.record.lease = Some(token);
 		task.record.changed_at = now;
 		self.effects.changed.push(task.record.clone());

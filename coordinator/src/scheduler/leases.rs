@@ -300,6 +300,7 @@ impl Scheduler {
 		task.record.state = TaskState::Queued;
 		task.record.step = 0;
 		task.record.miner = None;
+		task.record.operator = None;
 		task.record.lease = None;
 		task.record.changed_at = now;
 		let at_fault = fault.is_some();
@@ -351,7 +352,7 @@ impl Scheduler {
 			self.occupy_until_noticed(id, &lease);
 		}
 		if state != TaskState::Done {
-			record.lease = None;
+			(record.miner, record.operator, record.lease) = (None, None, None);
 		}
 		record.state = state;
 		record.failure = failure;
@@ -376,5 +377,8 @@ impl Scheduler {
 }
 
 fn no_lease() -> Refusal {
-	Refusal::new(Code::NoLease, "this lease is not, or no longer, the one that holds the task: stop")
+	Refusal::new(
+		Code::NoLease,
+		"this lease is not, or no longer, the one that holds the task: stop",
+	)
 }

@@ -99,11 +99,8 @@ impl Miner {
 
 	fn view(&self, total_stake: u128) -> MinerView {
 		let registration = &self.registration;
-		let share = if total_stake == 0 {
-			0.0
-		} else {
-			registration.weight as f64 / total_stake as f64
-		};
+		let share =
+			if total_stake == 0 { 0.0 } else { registration.weight as f64 / total_stake as f64 };
 		MinerView {
 			stash: registration.stash.clone(),
 			operator: registration.operator_address.clone(),
@@ -148,10 +145,8 @@ impl Scheduler {
 		}
 		for registration in registrations {
 			let operator = registration.operator;
-			let miner = self
-				.miners
-				.entry(operator)
-				.or_insert_with(|| Miner::new(registration.clone()));
+			let miner =
+				self.miners.entry(operator).or_insert_with(|| Miner::new(registration.clone()));
 			miner.registered = true;
 			if miner.registration != *registration {
 				miner.registration = registration.clone();
@@ -174,7 +169,10 @@ impl Scheduler {
 
 	/// Drops a miner that is not registered any more and holds nothing.
 	pub(super) fn forget(&mut self, operator: Operator) {
-		if self.miners.get(&operator).is_some_and(|miner| !miner.registered && miner.occupied() == 0)
+		if self
+			.miners
+			.get(&operator)
+			.is_some_and(|miner| !miner.registered && miner.occupied() == 0)
 		{
 			self.miners.remove(&operator);
 		}
@@ -202,7 +200,9 @@ impl Scheduler {
 		if !self.is_registered(&operator) {
 			return Err(Refusal::new(
 				Code::NotRegistered,
-				format!("{operator} is not the operator of an active miner at the last finalized block"),
+				format!(
+					"{operator} is not the operator of an active miner at the last finalized block"
+				),
 			));
 		}
 		self.unlink(operator);

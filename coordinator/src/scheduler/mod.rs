@@ -189,6 +189,7 @@ impl Scheduler {
 			attempt: 0,
 			step: 0,
 			miner: None,
+			operator: None,
 			lease: None,
 			spec: Arc::new(request.resolve(seed, model)),
 			pictures: Vec::new(),
@@ -255,9 +256,8 @@ impl Scheduler {
 	pub fn tick(&mut self, now: Millis, rng: &mut dyn RngCore) {
 		self.advance(now);
 		// A miner may have cooled off for a task that was tried before; those are first in a queue.
-		let retried = self.queues.iter().filter(|(_, queue)| {
-			queue.first().is_some_and(|first| !first.fresh)
-		});
+		let retried =
+			self.queues.iter().filter(|(_, queue)| queue.first().is_some_and(|first| !first.fresh));
 		self.dirty.extend(retried.map(|(model, _)| model.clone()));
 		self.dispatch(now, rng);
 	}

@@ -14,21 +14,53 @@ const MODELS: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Clone, Debug)]
 enum Event {
-	Offer { model: Option<usize> },
-	Cancel { task: usize },
-	Connect { miner: u8, slots: u32, models: u8 },
-	Disconnect { miner: u8 },
-	LogOut { miner: u8 },
-	Heard { miner: u8 },
-	PickUp { miner: u8 },
+	Offer {
+		model: Option<usize>,
+	},
+	Cancel {
+		task: usize,
+	},
+	Connect {
+		miner: u8,
+		slots: u32,
+		models: u8,
+	},
+	Disconnect {
+		miner: u8,
+	},
+	LogOut {
+		miner: u8,
+	},
+	Heard {
+		miner: u8,
+	},
+	PickUp {
+		miner: u8,
+	},
 	/// By the holder of an assignment, current or not.
-	Heartbeat { held: usize },
-	Submit { held: usize, good: bool },
-	Fail { held: usize, reason: FailureReason },
+	Heartbeat {
+		held: usize,
+	},
+	Submit {
+		held: usize,
+		good: bool,
+	},
+	Fail {
+		held: usize,
+		reason: FailureReason,
+	},
 	/// An assignment is used by another miner than it was given to.
-	Steal { held: usize, miner: u8 },
-	Register { miners: u8, weight: u128 },
-	Pass { ms: Millis },
+	Steal {
+		held: usize,
+		miner: u8,
+	},
+	Register {
+		miners: u8,
+		weight: u128,
+	},
+	Pass {
+		ms: Millis,
+	},
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -228,9 +260,10 @@ impl World {
 
 		// Every task that was taken in is there or has ended.
 		assert_eq!(scheduler.tasks.len() + self.ended.len(), self.offered.len());
-		assert!(self.offered.iter().all(|id| {
-			scheduler.tasks.contains_key(id) != self.ended.contains_key(id)
-		}));
+		assert!(self
+			.offered
+			.iter()
+			.all(|id| { scheduler.tasks.contains_key(id) != self.ended.contains_key(id) }));
 		let done = self.ended.values().filter(|state| **state == TaskState::Done).count();
 		assert_eq!(done, self.accepted.len());
 
@@ -305,7 +338,7 @@ impl World {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+	#![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
 	#[test]
 	fn whatever_happens_every_task_ends_once_and_no_slot_is_overused(

@@ -23,6 +23,8 @@ pub struct TaskRecord {
 	pub step: u32,
 	/// Stash (SS58) of the miner that holds the task or finished it.
 	pub miner: Option<String>,
+	/// Operator of that miner.
+	pub operator: Option<Operator>,
 	/// The lease under which the task is held or was finished.
 	pub lease: Option<String>,
 	/// The exact work.

@@ -66,9 +66,7 @@ impl Sim {
 	}
 
 	fn connect_with(&mut self, n: u8, slots: u32, models: &[&str]) {
-		self.scheduler
-			.connect(operator(n), login(slots, models), self.now, &mut self.rng)
-			.unwrap();
+		self.scheduler.connect(operator(n), login(slots, models), self.now, &mut self.rng).unwrap();
 	}
 
 	fn try_offer(&mut self, request: TaskRequest) -> Result<TaskId, Code> {
@@ -258,8 +256,7 @@ fn refusing_for_capacity_is_no_fault_and_three_faults_fail_the_task() {
 	let mut faults = 0;
 	let mut tried = Vec::new();
 	while faults < 3 {
-		let (n, held) =
-			(0..4).find_map(|n| Some((n, sim.pick_up(n)?))).expect("somebody has it");
+		let (n, held) = (0..4).find_map(|n| Some((n, sim.pick_up(n)?))).expect("somebody has it");
 		assert!(!tried.contains(&n), "miner {n} had it before");
 		tried.push(n);
 		let reason = if tried.len() == 1 {

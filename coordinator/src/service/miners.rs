@@ -89,11 +89,7 @@ impl Service {
 	/// # Errors
 	///
 	/// `NO_SESSION` if the session has ended, also while it waits.
-	pub async fn poll(
-		&self,
-		token: &str,
-		limit: Duration,
-	) -> Result<Option<Assignment>, Refusal> {
+	pub async fn poll(&self, token: &str, limit: Duration) -> Result<Option<Assignment>, Refusal> {
 		let deadline = Instant::now() + limit.min(Duration::from_secs(MAX_POLL_SECONDS));
 		let bell = self.with(|state, now| {
 			let operator = state.operator(token)?;
@@ -147,6 +143,7 @@ impl Service {
 					Err(refusal) => {
 						let accepted = state.store.task(task_id).is_some_and(|task| {
 							task.state == TaskState::Done
+								&& task.operator == Some(operator)
 								&& task.attempt == *attempt
 								&& task.lease.as_ref() == Some(lease)
 						});
@@ -254,10 +251,7 @@ impl Service {
 	/// # Errors
 	///
 	/// `BAD_PICTURE` if it is not what was asked for.
-	pub async fn decode_upload(
-		png: bytes::Bytes,
-		spec: Arc<TaskSpec>,
-	) -> Result<Picture, Refusal> {
+	pub async fn decode_upload(png: bytes::Bytes, spec: Arc<TaskSpec>) -> Result<Picture, Refusal> {
 		tokio::task::spawn_blocking(move || picture::decode(png, &spec)).await.unwrap_or_else(
 			|error| {
 				tracing::error!(%error, "decoding an uploaded picture failed");

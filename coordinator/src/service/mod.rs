@@ -10,8 +10,8 @@ mod clock;
 mod miners;
 mod verification;
 
-pub use apps::Health;
 pub(crate) use apps::unknown_task;
+pub use apps::Health;
 pub(crate) use miners::random_token;
 
 use crate::registry::{Operator, RegistrySnapshot};
@@ -120,7 +120,11 @@ impl Service {
 
 	fn set_registry(&self, snapshot: &RegistrySnapshot) {
 		self.with(|state, now| {
-			tracing::debug!(block = snapshot.block, miners = snapshot.miners.len(), "registry read");
+			tracing::debug!(
+				block = snapshot.block,
+				miners = snapshot.miners.len(),
+				"registry read"
+			);
 			state.block = snapshot.block;
 			state.scheduler.set_registry(&snapshot.miners, now, &mut state.rng);
 		});
