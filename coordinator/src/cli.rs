@@ -4,6 +4,8 @@ use crate::scheduler::SchedulerOptions;
 use crate::store::Retention;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{parse_account, parse_hash, AccountId32};
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -113,6 +115,10 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=65_536)
 	)]
 	pub max_connections: u32,
+	/// Draw miners, names and leases from this seed instead of the system's randomness. For tests
+	/// only: whoever knows the seed knows the leases.
+	#[arg(long, value_name = "NUMBER", hide = true)]
+	pub draw_seed: Option<u64>,
 }
 
 impl RunArgs {
@@ -124,6 +130,11 @@ impl RunArgs {
 			max_queued: self.queue as usize,
 			..SchedulerOptions::default()
 		}
+	}
+
+	/// Where names, leases and draws come from.
+	pub fn rng(&self) -> ChaCha20Rng {
+		self.draw_seed.map_or_else(ChaCha20Rng::from_entropy, ChaCha20Rng::seed_from_u64)
 	}
 
 	/// How much is kept of tasks that have ended.

@@ -71,8 +71,11 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let registry = snapshots(watch_registry(client).await?, account);
 
 	let store = Box::new(MemoryStore::new(args.retention()));
-	let service = Arc::new(Service::new(identity, args.scheduler_options(), store));
+	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
 	let (stop, stopper) = stop_channel();
+	if args.draw_seed.is_some() {
+		tracing::warn!("draws come from a known seed: for tests only");
+	}
 	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);
 	tracing::info!("listening for apps on http://{}", app_listener.local_addr()?);
 	tracing::info!("listening for miners on ws://{}", miner_listener.local_addr()?);

@@ -21,7 +21,6 @@ use crate::store::TaskStore;
 use clock::SteadyClock;
 use cuckoo_coordinator_api::{error::Refusal, signing::Audience, task::TaskId};
 use parking_lot::Mutex;
-use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,16 +64,21 @@ struct State {
 	sessions: Sessions,
 	/// For each task that has not ended: tells those who follow it.
 	followed: HashMap<TaskId, watch::Sender<Arc<TaskRecord>>>,
-	/// Names, seeds, leases and draws come from it: a cryptographic generator, seeded by the
-	/// operating system.
+	/// Names, seeds, leases and draws come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
 	/// The finalized block to which the registry belongs.
 	block: u64,
 }
 
 impl Service {
-	/// A coordinator that knows no miners yet.
-	pub fn new(identity: Identity, options: SchedulerOptions, store: Box<dyn TaskStore>) -> Self {
+	/// A coordinator that knows no miners yet. The generator is to be seeded by the operating system,
+	/// as leases and sessions come from it.
+	pub fn new(
+		identity: Identity,
+		options: SchedulerOptions,
+		store: Box<dyn TaskStore>,
+		rng: ChaCha20Rng,
+	) -> Self {
 		Self {
 			identity,
 			clock: SteadyClock::start(),
@@ -83,7 +87,7 @@ impl Service {
 				store,
 				sessions: Sessions::default(),
 				followed: HashMap::new(),
-				rng: ChaCha20Rng::from_entropy(),
+				rng,
 				block: 0,
 			}),
 		}

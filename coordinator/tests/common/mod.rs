@@ -27,6 +27,8 @@ use jsonrpsee::{
 	server::{stop_channel, ServerHandle},
 	ws_client::{WsClient, WsClientBuilder},
 };
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use sp_crypto_hashing::blake2_256;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -74,7 +76,7 @@ impl Coordinator {
 			stash: "stash of the coordinator".into(),
 		};
 		let store = Box::new(MemoryStore::new(Retention::default()));
-		let service = Arc::new(Service::new(identity, options, store));
+		let service = Arc::new(Service::new(identity, options, store, ChaCha20Rng::from_entropy()));
 		let (registry, registries) =
 			watch::channel(Arc::new(RegistrySnapshot { block: 1, miners }));
 		let loopback = "127.0.0.1:0".parse().unwrap();
