@@ -5,14 +5,12 @@ use crate::{
 	cuckoo,
 	cuckoo::runtime_types::{
 		bounded_collections::bounded_vec::BoundedVec, pallet_cuckoo_staking::types::CandidateInfo,
+		sp_runtime::MultiSignature,
 	},
 	error::ChainError,
 	registry::Role,
 };
-use subxt::{
-	tx::StaticPayload,
-	utils::{AccountId32, MultiSignature},
-};
+use subxt::{tx::StaticPayload, utils::AccountId32};
 use subxt_signer::sr25519::Keypair;
 
 /// What the signed bytes begin with, so that they are nothing else.
@@ -77,7 +75,7 @@ pub fn register(
 	operator: &Keypair,
 	genesis: [u8; 32],
 	registration: &Registration,
-) -> StaticPayload<cuckoo::staking::calls::types::Register> {
+) -> StaticPayload<cuckoo::staking::calls::Register> {
 	let Registration { stash, role, self_stake, info } = registration;
 	cuckoo::tx().staking().register(
 		(*role).into(),
