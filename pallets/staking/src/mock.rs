@@ -1,6 +1,8 @@
 //! A runtime for tests: the pallet between balances and a session pallet with history, with the
 //! live network's stakes and small bounds.
 
+use std::sync::LazyLock;
+
 use frame::{
 	deps::sp_core::{
 		crypto::{key_types::DUMMY, KeyTypeId},
@@ -140,8 +142,11 @@ impl crate::Config for Test {
 	type WeightInfo = ();
 }
 
-fn pair(n: u8) -> sr25519::Pair {
-	sr25519::Pair::from_seed(&[n; 32])
+/// The keys of the `n`th account, derived once: that takes longer than most tests.
+fn pair(n: u8) -> &'static sr25519::Pair {
+	static PAIRS: LazyLock<Vec<sr25519::Pair>> =
+		LazyLock::new(|| (0..=u8::MAX).map(|n| sr25519::Pair::from_seed(&[n; 32])).collect());
+	&PAIRS[usize::from(n)]
 }
 
 /// The `n`th account. All from 1 to 40 have funds, those up to 30 session keys.
