@@ -41,7 +41,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// Longest time that one upload may take.
-const UPLOAD_TIME: Duration = Duration::from_secs(60);
+const UPLOAD_TIME: Duration = Duration::from_mins(1);
 
 /// Serves miners on `listener` until `stop`.
 ///

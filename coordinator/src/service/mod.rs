@@ -206,10 +206,9 @@ impl State {
 fn log_change(record: &TaskRecord) {
 	let TaskRecord { id, state, attempt, spec, .. } = record;
 	let miner = record.miner.as_deref().unwrap_or("none");
-	match &record.failure {
-		Some(failure) => {
-			tracing::warn!(task = %id, %state, attempt, code = ?failure.code, "{failure}");
-		},
-		None => tracing::info!(task = %id, %state, attempt, miner, model = %spec.model, "task"),
+	if let Some(failure) = &record.failure {
+		tracing::warn!(task = %id, %state, attempt, code = ?failure.code, "{failure}");
+	} else {
+		tracing::info!(task = %id, %state, attempt, miner, model = %spec.model, "task");
 	}
 }
