@@ -217,15 +217,21 @@ pub async fn run<A: AsRef<OsStr>>(
 	args: impl IntoIterator<Item = A>,
 	patience: Duration,
 ) -> Result<Ended> {
+	let mut command = Command::new(binary(name)?);
+	command.args(args);
+	run_command(command, patience).await
+}
+
+/// Like [`run`], for a command that is prepared.
+pub async fn run_command(mut command: Command, patience: Duration) -> Result<Ended> {
 	let dir = tempfile::tempdir()?;
 	let (stdout, stderr) = (dir.path().join("stdout"), dir.path().join("stderr"));
-	let mut child = Command::new(binary(name)?)
-		.args(args)
+	let mut child = command
 		.stdin(Stdio::null())
 		.stdout(File::create(&stdout)?)
 		.stderr(File::create(&stderr)?)
 		.spawn()
-		.with_context(|| format!("cannot start {name}"))?;
+		.with_context(|| format!("cannot start {command:?}"))?;
 	let begin = Instant::now();
 	let status = loop {
 		if let Some(status) = child.try_wait()? {
@@ -235,7 +241,7 @@ pub async fn run<A: AsRef<OsStr>>(
 			child.kill()?;
 			child.wait()?;
 			bail!(
-				"{name} did not end in {patience:?}:\n{}{}",
+				"{command:?} did not end in {patience:?}:\n{}{}",
 				fs::read_to_string(&stdout)?,
 				fs::read_to_string(&stderr)?
 			);
