@@ -16,8 +16,10 @@ const SEED: u64 = 1;
 pub fn cached() -> Result<PathBuf> {
 	let cache = match env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
 		Some(dir) => PathBuf::from(dir),
-		None => PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
-			.join(".cache"),
+		None => {
+			PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
+				.join(".cache")
+		},
 	};
 	// Another version may draw other weights.
 	let dir = cache.join("cuckoo").join("models").join(env!("CARGO_PKG_VERSION"));
@@ -33,7 +35,8 @@ pub fn make(models: &Path) -> Result<()> {
 		return Ok(());
 	}
 	let context = || format!("cannot write the model {}", model.display());
-	let unfinished = tempfile::Builder::new().prefix(".").tempdir_in(models).with_context(context)?;
+	let unfinished =
+		tempfile::Builder::new().prefix(".").tempdir_in(models).with_context(context)?;
 	cuckoo_diffusion::untrained::write(unfinished.path(), SEED).with_context(context)?;
 	match fs::rename(unfinished.path(), &model) {
 		// Somebody else was faster.

@@ -78,8 +78,10 @@ impl Node {
 
 	/// Where other nodes find it.
 	pub async fn boot_address(&self) -> Result<String> {
-		let rpc = HttpClientBuilder::default().build(format!("http://127.0.0.1:{}", self.rpc_port))?;
-		let addresses: Vec<String> = rpc.request("system_localListenAddresses", rpc_params![]).await?;
+		let rpc =
+			HttpClientBuilder::default().build(format!("http://127.0.0.1:{}", self.rpc_port))?;
+		let addresses: Vec<String> =
+			rpc.request("system_localListenAddresses", rpc_params![]).await?;
 		let loopback = addresses.into_iter().find(|address| address.starts_with("/ip4/127.0.0.1/"));
 		loopback.context("the node does not listen on loopback")
 	}
@@ -302,7 +304,8 @@ impl Network {
 	/// Fails if any of the programs has panicked or ended.
 	pub fn ensure_sound(&mut self) -> Result<()> {
 		let miners = self.miners.iter_mut().map(Miner::process);
-		for process in [&mut self.node.process, &mut self.coordinator.process].into_iter().chain(miners)
+		for process in
+			[&mut self.node.process, &mut self.coordinator.process].into_iter().chain(miners)
 		{
 			process.ensure_no_panic()?;
 			process.ensure_running()?;

@@ -107,9 +107,7 @@ impl Process {
 	pub fn ensure_running(&mut self) -> Result<()> {
 		match self.child.try_wait()? {
 			None => Ok(()),
-			Some(status) => {
-				Err(anyhow!("{} has ended ({status}):\n{}", self.name, self.tail()))
-			},
+			Some(status) => Err(anyhow!("{} has ended ({status}):\n{}", self.name, self.tail())),
 		}
 	}
 
@@ -248,9 +246,5 @@ pub async fn run_command(mut command: Command, patience: Duration) -> Result<End
 		}
 		tokio::time::sleep(LOOK).await;
 	};
-	Ok(Ended {
-		status,
-		stdout: fs::read_to_string(&stdout)?,
-		stderr: fs::read_to_string(&stderr)?,
-	})
+	Ok(Ended { status, stdout: fs::read_to_string(&stdout)?, stderr: fs::read_to_string(&stderr)? })
 }

@@ -6,8 +6,7 @@ use cuckoo_e2e::{
 	app::refused,
 	models,
 	network::{preset_coordinator, Coordinator, Listeners, Node},
-	ports,
-	process,
+	ports, process,
 	staking::write_key_file,
 };
 use std::{
@@ -144,7 +143,8 @@ fn model_copy() -> (TempDir, PathBuf) {
 
 /// The first weights file in a directory or under it.
 fn weights(dir: &Path) -> Option<PathBuf> {
-	let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+	let mut entries: Vec<_> =
+		fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
 	entries.sort();
 	entries.into_iter().find_map(|path| match path.is_dir() {
 		true => weights(&path),
@@ -182,7 +182,8 @@ async fn node_arguments() {
 	let port = taken.local_addr().unwrap().port().to_string();
 	let base = tempfile::tempdir().unwrap();
 	let base = base.path().to_str().unwrap();
-	let dev = ["--chain", "quick", "--alice", "--base-path", base, "--no-prometheus", "--no-telemetry"];
+	let dev =
+		["--chain", "quick", "--alice", "--base-path", base, "--no-prometheus", "--no-telemetry"];
 	for (option, other) in [("--rpc-port", "--port"), ("--port", "--rpc-port")] {
 		let [free] = ports::free().unwrap();
 		let free = free.to_string();

@@ -47,7 +47,8 @@ async fn a_prompt_becomes_a_picture_and_nothing_is_left() {
 	let reader = decoder.read_info().unwrap();
 	assert_eq!((reader.info().width, reader.info().height), (128, 128));
 	assert_eq!(fs::read_dir(out).unwrap().count(), 4, "the picture and three small ones");
-	for word in ["untrained", "expected share", "Miner1", "Miner2", "Miner3", "20000 CAI", "70.0 %"] {
+	for word in ["untrained", "expected share", "Miner1", "Miner2", "Miner3", "20000 CAI", "70.0 %"]
+	{
 		assert!(ended.stdout.contains(word), "no {word:?} in\n{}", ended.stdout);
 	}
 }

@@ -99,7 +99,9 @@ async fn share_out(network: &Network, miners: &[Candidate; 3]) {
 
 	let statistic = chi_square(observed, [0, 1, 2].map(|place| miners[place].stake));
 	let p = p_value(statistic);
-	println!("seed {DRAW_SEED}: {observed:?} of {TASKS} tasks, chi-square {statistic:.3}, p {p:.3}");
+	println!(
+		"seed {DRAW_SEED}: {observed:?} of {TASKS} tasks, chi-square {statistic:.3}, p {p:.3}"
+	);
 	assert!(p > SIGNIFICANCE, "{observed:?} does not fit the stakes: p = {p}");
 }
 
@@ -157,8 +159,7 @@ async fn log_in(
 		software: "end-to-end test".into(),
 	};
 	let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-	let signed =
-		Signed::seal(operator, &audience, "miner_login", &challenge.nonce, now, &login);
+	let signed = Signed::seal(operator, &audience, "miner_login", &challenge.nonce, now, &login);
 	client.login(signed).await
 }
 

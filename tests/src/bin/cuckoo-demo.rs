@@ -186,12 +186,8 @@ async fn render(app: &App, request: TaskRequest, out: &Path) -> Result<PathBuf> 
 /// Offers the small tasks, one after the other so that each is drawn among all miners.
 async fn beside(app: &App, arguments: &Arguments) -> Result<()> {
 	for number in 1..=arguments.tasks {
-		let request = TaskRequest {
-			width: 64,
-			height: 64,
-			steps: 4,
-			..TaskRequest::new(&arguments.prompt)
-		};
+		let request =
+			TaskRequest { width: 64, height: 64, steps: 4, ..TaskRequest::new(&arguments.prompt) };
 		let task = app.offer(request).await?.task_id;
 		let done = app.wait(&task, PATIENCE).await?;
 		save(app, &done, &arguments.out, (64, 64)).await?;
@@ -221,7 +217,10 @@ fn reason(status: &TaskStatus) -> String {
 
 fn print_table(miners: &[MinerView]) {
 	let all: u64 = miners.iter().map(|miner| miner.tasks_done).sum();
-	println!("{:<10} {:>12} {:>15} {:>11} {:>7}", "miner", "stake", "expected share", "tasks done", "share");
+	println!(
+		"{:<10} {:>12} {:>15} {:>11} {:>7}",
+		"miner", "stake", "expected share", "tasks done", "share"
+	);
 	for miner in miners {
 		let stake = miner.stake.parse::<u128>().unwrap_or_default() / CAI;
 		let share = miner.tasks_done as f64 / all.max(1) as f64;
