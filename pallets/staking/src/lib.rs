@@ -51,6 +51,8 @@ pub use types::{
 pub use weights::WeightInfo;
 
 /// The staking pallet.
+// `pallet::hooks` expands to a negated condition.
+#[allow(clippy::if_not_else)]
 #[frame::pallet]
 pub mod pallet {
 	use alloc::vec::Vec;

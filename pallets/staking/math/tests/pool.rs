@@ -76,10 +76,9 @@ proptest! {
 				prop_assert!(pool.balance <= pool.shares);
 			},
 			(Err(error), exact) => {
-				match exact {
-					Ok(0) => prop_assert_eq!(error, PoolError::TooSmall),
-					_ => prop_assert_eq!(error, PoolError::Overflow),
-				}
+				let expected =
+					if exact == Ok(0) { PoolError::TooSmall } else { PoolError::Overflow };
+				prop_assert_eq!(error, expected);
 				prop_assert_eq!((pool, position), (before, old));
 			},
 			(Ok(_), Err(_)) => prop_assert!(false, "more shares than fit were issued"),

@@ -5,6 +5,8 @@
 //! `name`, `contact` and `endpoints` are UTF-8: the chain checks that when it stores them.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// `decl_runtime_apis` repeats the bounds of the trait on its methods.
+#![allow(clippy::multiple_bound_locations)]
 
 extern crate alloc;
 

@@ -15,8 +15,8 @@ use crate::{
 /// The accounts that act.
 const STAKERS: u8 = 20;
 /// How many calls there are at most in one run, and how many runs.
-const STEPS: usize = 150;
-const RUNS: u32 = 32;
+const STEPS: usize = 200;
+const RUNS: u32 = 24;
 
 #[derive(Clone, Debug)]
 enum Amount {
@@ -50,6 +50,11 @@ fn who() -> impl Strategy<Value = u8> {
 	1..=STAKERS
 }
 
+/// A staker, or, mostly, a number beyond them: see [`registered_or_any`], [`backed_or_any`].
+fn candidate() -> impl Strategy<Value = u8> {
+	1..=STAKERS * 3
+}
+
 fn role() -> impl Strategy<Value = Role> {
 	prop_oneof![
 		4 => Just(Role::Validator),
@@ -79,7 +84,7 @@ fn amount() -> impl Strategy<Value = Amount> {
 
 fn step() -> impl Strategy<Value = Step> {
 	prop_oneof![
-		6 => (who(), balance()).prop_map(|(who, amount)| Step::Stake(who, amount)),
+		4 => (who(), balance()).prop_map(|(who, amount)| Step::Stake(who, amount)),
 		3 => (who(), amount()).prop_map(|(who, amount)| Step::Unstake(who, amount)),
 		3 => who().prop_map(Step::Withdraw),
 		8 => (who(), role(), prop_oneof![3 => Just(0), 1 => balance()], 101..=125u8).prop_map(
@@ -89,11 +94,11 @@ fn step() -> impl Strategy<Value = Step> {
 		2 => (who(), 101..=125u8)
 			.prop_map(|(stash, operator)| Step::SetOperator { stash, operator }),
 		1 => (who(), role()).prop_map(|(stash, role)| Step::SetInfo(stash, role)),
-		12 => (who(), who(), amount())
+		12 => (who(), candidate(), amount())
 			.prop_map(|(voter, candidate, amount)| Step::Vote { voter, candidate, amount }),
-		8 => (who(), 0..=STAKERS, amount())
+		8 => (who(), candidate(), amount())
 			.prop_map(|(voter, candidate, amount)| Step::Unvote { voter, candidate, amount }),
-		6 => (who(), 0..=STAKERS, who(), amount())
+		6 => (who(), candidate(), candidate(), amount())
 			.prop_map(|(voter, from, to, amount)| Step::MoveVote { voter, from, to, amount }),
 		3 => who().prop_map(Step::Rank),
 		1 => (0..=5u32).prop_map(Step::SetValidatorCount),
@@ -121,11 +126,25 @@ fn backed(voter: &AccountId, candidate: &AccountId) -> Balance {
 		.map_or(0, |position| Pools::<Test>::get(candidate).value_of(&position))
 }
 
-/// The account meant: 0 stands for somebody whom `voter` backs, if there is one.
-fn backed_by(voter: &AccountId, n: u8) -> AccountId {
+/// The `n`th of these accounts, round and round; without any, the `n`th of all.
+fn pick(n: u8, accounts: Vec<AccountId>) -> AccountId {
+	let index = usize::from(n) % accounts.len().max(1);
+	accounts.into_iter().nth(index).unwrap_or_else(|| account(n))
+}
+
+/// The account meant: a number beyond the stakers stands for somebody registered.
+fn registered_or_any(n: u8) -> AccountId {
 	match n {
-		0 => Positions::<Test>::iter_key_prefix(voter).next().unwrap_or_else(|| account(1)),
-		_ => account(n),
+		..=STAKERS => account(n),
+		_ => pick(n, RoleOf::<Test>::iter_keys().collect()),
+	}
+}
+
+/// The account meant: a number beyond the stakers stands for somebody whom `voter` backs.
+fn backed_or_any(voter: &AccountId, n: u8) -> AccountId {
+	match n {
+		..=STAKERS => account(n),
+		_ => pick(n, Positions::<Test>::iter_key_prefix(voter).collect()),
 	}
 }
 
@@ -156,17 +175,17 @@ fn perform(step: &Step) -> (&'static str, Result<(), DispatchError>) {
 		},
 		Step::Vote { voter, candidate, amount } => {
 			let amount = resolve(amount, idle(&account(*voter)));
-			("vote", signed(*voter, vote(&account(*candidate), amount)))
+			("vote", signed(*voter, vote(&registered_or_any(*candidate), amount)))
 		},
 		Step::Unvote { voter, candidate, amount } => {
-			let candidate = backed_by(&account(*voter), *candidate);
+			let candidate = backed_or_any(&account(*voter), *candidate);
 			let amount = resolve(amount, backed(&account(*voter), &candidate));
 			("unvote", signed(*voter, unvote(&candidate, amount)))
 		},
 		Step::MoveVote { voter, from, to, amount } => {
-			let from = backed_by(&account(*voter), *from);
+			let from = backed_or_any(&account(*voter), *from);
 			let amount = resolve(amount, backed(&account(*voter), &from));
-			("move_vote", signed(*voter, move_vote(&from, &account(*to), amount)))
+			("move_vote", signed(*voter, move_vote(&from, &registered_or_any(*to), amount)))
 		},
 		Step::Rank(candidate) => ("rank", signed(1, Call::rank { candidate: account(*candidate) })),
 		Step::SetValidatorCount(count) => {
