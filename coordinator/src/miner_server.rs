@@ -33,7 +33,7 @@ use jsonrpsee::{
 	Extensions,
 };
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub async fn serve_miners(
 		.route("/", any(answer))
 		.route("/pictures/{task}/{attempt}/{index}", put(upload))
 		.fallback(nothing_here)
-		.with_state(service);
+		.with_state(Uploads { service, running: Arc::default() });
 	serve(listener, max_connections, router, stop).await
 }
 
@@ -80,13 +80,45 @@ async fn nothing_here() -> Response {
 	refuse(Refusal::new(Code::UnknownTask, what))
 }
 
+/// What uploads share.
+#[derive(Clone)]
+struct Uploads {
+	service: Arc<Service>,
+	/// Lease and index of the pictures that are being received.
+	running: Arc<Mutex<HashSet<(String, u32)>>>,
+}
+
+/// Keeps others from uploading the same picture until it is dropped, so that nobody makes the
+/// coordinator hold many copies of it.
+struct Receiving<'a> {
+	uploads: &'a Uploads,
+	picture: (String, u32),
+}
+
+impl<'a> Receiving<'a> {
+	fn begin(uploads: &'a Uploads, lease: &str, index: u32) -> Result<Self, Refusal> {
+		let picture = (lease.to_owned(), index);
+		if uploads.running.lock().insert(picture.clone()) {
+			Ok(Self { uploads, picture })
+		} else {
+			Err(Refusal::new(Code::Busy, "this picture is being uploaded already; try again later"))
+		}
+	}
+}
+
+impl Drop for Receiving<'_> {
+	fn drop(&mut self) {
+		self.uploads.running.lock().remove(&self.picture);
+	}
+}
+
 async fn upload(
-	State(service): State<Arc<Service>>,
+	State(uploads): State<Uploads>,
 	Path((task, attempt, index)): Path<(String, String, String)>,
 	headers: HeaderMap,
 	body: Body,
 ) -> Response {
-	match receive(&service, &task, &attempt, &index, &headers, body).await {
+	match receive(&uploads, &task, &attempt, &index, &headers, body).await {
 		Ok(()) => StatusCode::NO_CONTENT.into_response(),
 		Err(refusal) => {
 			let task: String = task.chars().take(32).collect();
@@ -99,7 +131,7 @@ async fn upload(
 /// Reads, checks and keeps an uploaded picture. Nothing of the body is read before the lease has been
 /// found good.
 async fn receive(
-	service: &Service,
+	uploads: &Uploads,
 	task: &str,
 	attempt: &str,
 	index: &str,
@@ -116,7 +148,8 @@ async fn receive(
 		.ok_or_else(|| {
 			Refusal::new(Code::NoLease, "the header `Authorization: Bearer LEASE` is missing")
 		})?;
-	let spec = service.begin_upload(&id, attempt, index, lease)?;
+	let spec = uploads.service.begin_upload(&id, attempt, index, lease)?;
+	let _receiving = Receiving::begin(uploads, lease, index)?;
 	let limit = max_png_bytes(&spec);
 	let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
 	if announced.is_some_and(|bytes: usize| bytes > limit) {
@@ -126,7 +159,7 @@ async fn receive(
 		.await
 		.map_err(|_| invalid("the upload took longer than a minute; it is cut off"))??;
 	let picture = Service::decode_upload(png, spec).await?;
-	service.keep_upload(&id, attempt, index, lease, picture)
+	uploads.service.keep_upload(&id, attempt, index, lease, picture)
 }
 
 /// All of a body, which may have at most `limit` bytes.

@@ -7,7 +7,7 @@ use cuckoo_coordinator::{registry::RegistrySnapshot, scheduler::SchedulerOptions
 use cuckoo_coordinator_api::{
 	app::AppApiClient,
 	error::Code,
-	miner::{FailureReason, Login, MinerApiClient, TaskResult},
+	miner::{upload_path, FailureReason, Login, MinerApiClient, TaskResult},
 	signing::{Audience, Signed, MAX_AGE_MS},
 	task::{TaskRequest, TaskState},
 };
@@ -145,6 +145,40 @@ async fn pictures_other_than_asked_for_are_refused() {
 	assert_eq!(code(missing), Code::BadPicture);
 	assert_eq!(miner.upload(&held, 0, file).await, (204, None));
 	assert_eq!(miner.submit(&TestMiner::result(&held)).await.unwrap(), TaskState::Done);
+}
+
+#[tokio::test]
+async fn a_picture_is_received_once_at_a_time() {
+	use tokio::io::AsyncWriteExt;
+	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
+	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
+	coordinator.service.offer(request("x")).unwrap();
+	let held = miner.take().await;
+	let head = format!(
+		"PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 9000\r\n\r\nstart",
+		upload_path(&held.task_id, held.attempt, 0),
+		held.lease
+	);
+	let mut slow = tokio::net::TcpStream::connect(&coordinator.miners).await.unwrap();
+	slow.write_all(head.as_bytes()).await.unwrap();
+	let upload = || miner.upload(&held, 0, png(64, 72, &pixels(&held.spec, 0)));
+	// The slow one may not have begun yet; what it keeps out is refused from then on.
+	let mut answers = Vec::new();
+	for _ in 0..100 {
+		answers.push(upload().await);
+		if answers.last() == Some(&(429, Some(Code::Busy))) {
+			break;
+		}
+	}
+	assert_eq!(answers.pop(), Some((429, Some(Code::Busy))));
+	drop(slow);
+	for _ in 0..100 {
+		if upload().await == (204, None) {
+			return;
+		}
+		tokio::time::sleep(Duration::from_millis(20)).await;
+	}
+	panic!("an upload that broke off keeps others out");
 }
 
 #[tokio::test]
