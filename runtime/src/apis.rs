@@ -7,7 +7,7 @@ use cuckoo_staking_runtime_api::{
 };
 use frame_support::{
 	genesis_builder_helper,
-	traits::KeyOwnerProofSystem,
+	traits::{Get, KeyOwnerProofSystem},
 	view_functions::{ViewFunctionDispatchError, ViewFunctionId},
 	weights::Weight,
 };

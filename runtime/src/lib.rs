@@ -7,6 +7,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 // The runtime macros nest deeper than the compiler's default allows.
 #![recursion_limit = "512"]
+// The runtime macros generate public items that take no doc comment; ours have theirs.
+#![allow(missing_docs)]
 
 extern crate alloc;
 
@@ -92,23 +94,15 @@ pub type Executive = frame_executive::Executive<
 	AllPalletsWithSystem,
 >;
 
-/// The keys a validator works with; they live on its machine, apart from the stake.
-pub mod session_keys {
-	#![allow(missing_docs)] // The macro generates public items that take no doc comment.
-
-	use super::*;
-
-	impl_opaque_keys! {
-		/// The session keys of a validator.
-		pub struct SessionKeys {
-			/// Signs blocks and claims the slots for them.
-			pub babe: Babe,
-			/// Votes on finality.
-			pub grandpa: Grandpa,
-		}
+impl_opaque_keys! {
+	/// The keys that a validator works with; they live on its machine, apart from the stake.
+	pub struct SessionKeys {
+		/// Signs blocks and claims the slots for them.
+		pub babe: Babe,
+		/// Votes on finality.
+		pub grandpa: Grandpa,
 	}
 }
-pub use session_keys::SessionKeys;
 
 /// The version of this runtime. Raise `spec_version` with every change of behaviour, and
 /// `transaction_version` when the encoding of calls or transaction extensions changes.
@@ -124,83 +118,74 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	system_version: 1,
 };
 
-pub use assembly::*;
+// The order is that of genesis and of the hooks: timing before all that reads it, BABE before
+// the session it ends, balances before the stakes held on them, and registrations before the
+// first session, whose validators are elected from them.
+#[frame_support::runtime]
+mod runtime {
+	#[runtime::runtime]
+	#[runtime::derive(
+		RuntimeCall,
+		RuntimeEvent,
+		RuntimeError,
+		RuntimeOrigin,
+		RuntimeFreezeReason,
+		RuntimeHoldReason,
+		RuntimeSlashReason,
+		RuntimeLockId,
+		RuntimeTask,
+		RuntimeViewFunction
+	)]
+	pub struct Runtime;
 
-/// The pallets and their order.
-mod assembly {
-	#![allow(missing_docs)] // The macro generates public items that take no doc comment.
+	#[runtime::pallet_index(0)]
+	pub type System = frame_system;
 
-	use super::*;
+	#[runtime::pallet_index(1)]
+	pub type Timing = timing;
 
-	// The order is that of genesis and of the hooks: timing before all that reads it, BABE before
-	// the session it ends, balances before the stakes held on them, and registrations before the
-	// first session, whose validators are elected from them.
-	#[frame_support::runtime]
-	mod runtime {
-		#[runtime::runtime]
-		#[runtime::derive(
-			RuntimeCall,
-			RuntimeEvent,
-			RuntimeError,
-			RuntimeOrigin,
-			RuntimeFreezeReason,
-			RuntimeHoldReason,
-			RuntimeSlashReason,
-			RuntimeLockId,
-			RuntimeTask,
-			RuntimeViewFunction
-		)]
-		pub struct Runtime;
+	#[runtime::pallet_index(2)]
+	pub type Timestamp = pallet_timestamp;
 
-		#[runtime::pallet_index(0)]
-		pub type System = frame_system;
+	#[runtime::pallet_index(3)]
+	pub type Babe = pallet_babe;
 
-		#[runtime::pallet_index(1)]
-		pub type Timing = timing;
+	#[runtime::pallet_index(4)]
+	pub type Authorship = pallet_authorship;
 
-		#[runtime::pallet_index(2)]
-		pub type Timestamp = pallet_timestamp;
+	#[runtime::pallet_index(5)]
+	pub type Balances = pallet_balances;
 
-		#[runtime::pallet_index(3)]
-		pub type Babe = pallet_babe;
+	#[runtime::pallet_index(6)]
+	pub type TransactionPayment = pallet_transaction_payment;
 
-		#[runtime::pallet_index(4)]
-		pub type Authorship = pallet_authorship;
+	#[runtime::pallet_index(7)]
+	pub type Staking = pallet_cuckoo_staking;
 
-		#[runtime::pallet_index(5)]
-		pub type Balances = pallet_balances;
+	#[runtime::pallet_index(8)]
+	pub type Session = pallet_session;
 
-		#[runtime::pallet_index(6)]
-		pub type TransactionPayment = pallet_transaction_payment;
+	#[runtime::pallet_index(9)]
+	pub type Historical = pallet_session::historical;
 
-		#[runtime::pallet_index(7)]
-		pub type Staking = pallet_cuckoo_staking;
+	#[runtime::pallet_index(10)]
+	pub type Offences = pallet_offences;
 
-		#[runtime::pallet_index(8)]
-		pub type Session = pallet_session;
+	#[runtime::pallet_index(11)]
+	pub type Grandpa = pallet_grandpa;
 
-		#[runtime::pallet_index(9)]
-		pub type Historical = pallet_session::historical;
+	#[runtime::pallet_index(12)]
+	pub type Utility = pallet_utility;
 
-		#[runtime::pallet_index(10)]
-		pub type Offences = pallet_offences;
+	#[runtime::pallet_index(13)]
+	pub type Multisig = pallet_multisig;
 
-		#[runtime::pallet_index(11)]
-		pub type Grandpa = pallet_grandpa;
+	#[runtime::pallet_index(14)]
+	pub type Proxy = pallet_proxy;
 
-		#[runtime::pallet_index(12)]
-		pub type Utility = pallet_utility;
+	#[runtime::pallet_index(15)]
+	pub type Migrations = pallet_migrations;
 
-		#[runtime::pallet_index(13)]
-		pub type Multisig = pallet_multisig;
-
-		#[runtime::pallet_index(14)]
-		pub type Proxy = pallet_proxy;
-
-		#[runtime::pallet_index(15)]
-		pub type Migrations = pallet_migrations;
-
-		#[runtime::pallet_index(16)]
-		pub type Sudo = pallet_sudo;
-	}
+	#[runtime::pallet_index(16)]
+	pub type Sudo = pallet_sudo;
 }

@@ -22,7 +22,6 @@ pub const LIVE_SESSIONS_PER_ERA: u32 = 6;
 pub const MINIMUM_SLOT_DURATION_MS: u64 = 500;
 
 /// Storage and genesis of the chain's timing.
-#[allow(missing_docs)] // The macro generates public items that take no doc comment.
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
