@@ -28,7 +28,8 @@ fn chi_square(counts: &[u32], weights: &[u128]) -> f64 {
 		.sum()
 }
 
-fn follows(counts: &[u32], weights: &[u128]) -> bool {
+/// Whether counts like these are to be expected of draws by these weights (p > 0.001).
+pub(crate) fn follows(counts: &[u32], weights: &[u128]) -> bool {
 	chi_square(counts, weights) < critical_value(weights.len() - 1)
 }
 

@@ -10,4 +10,4 @@ pub mod sum_tree;
 pub mod uniform;
 
 #[cfg(test)]
-mod fairness;
+pub(crate) mod fairness;

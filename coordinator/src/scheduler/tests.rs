@@ -1,6 +1,7 @@
 //! The scheduler step by step. [`random_events`](super::random_events) drives it at random.
 
 use super::*;
+use crate::assignment::fairness::follows;
 use crate::registry::MinerRegistration;
 use cuckoo_coordinator_api::miner::{
 	Assignment, FailureReason, FailureReport, Heartbeat, Login, ModelOffer,
@@ -446,6 +447,32 @@ fn new_weights_count_at_once() {
 		sim.scheduler.miners().iter().map(|m| (m.stash.clone(), m.running)).collect();
 	assert_eq!(running, [("stash 1".to_owned(), 64), ("stash 0".to_owned(), 0)]);
 	assert!((sim.scheduler.miners()[0].share - 1.0).abs() < f64::EPSILON);
+}
+
+/// The law of the whole path, not only of the draw: miners that come, go and are busy in between do
+/// not shift the shares of tasks that were offered while all were free.
+#[test]
+fn tasks_are_shared_out_by_stake_when_all_miners_are_free() {
+	let stakes = [20_000, 40_000, 140_000];
+	let mut sim = Sim::new(&stakes);
+	let mut counts = [0; 3];
+	for round in 0..6_000 {
+		if round % 100 == 0 {
+			let n = (round / 100 % 3) as u8;
+			sim.scheduler.disconnect(operator(n), sim.now, &mut sim.rng);
+			(0..3).for_each(|n| sim.connect(n, 1));
+		}
+		sim.offer();
+		let (n, held) = (0..3).find_map(|n| Some((n, sim.pick_up(n)?))).unwrap();
+		// A second task while one miner is busy goes to one of the others.
+		let other = sim.offer();
+		let (m, second) = (0..3).find_map(|n| Some((n, sim.pick_up(n)?))).unwrap();
+		assert!(m != n && second.task_id == other);
+		sim.submit(n, &held).unwrap();
+		sim.submit(m, &second).unwrap();
+		counts[usize::from(n)] += 1;
+	}
+	assert!(follows(&counts, &stakes), "{counts:?}");
 }
 
 #[test]
