@@ -2,7 +2,7 @@
 
 use cuckoo_runtime::Block;
 use sc_cli::{Error, Result, SubstrateCli};
-use sc_service::PartialComponents;
+use sc_service::{Error as ServiceError, PartialComponents};
 
 use crate::{
 	chain_spec,
@@ -104,6 +104,11 @@ pub fn describe(error: &Error) -> String {
 			path.display(),
 			Cli::executable_name(),
 		),
+		// What went wrong is said inside; the library would name its own kind of error before it.
+		Error::Service(ServiceError::Other(message)) => one_line(message),
+		Error::Service(ServiceError::Application(error)) | Error::Application(error) => {
+			one_line(&error.to_string())
+		},
 		other => one_line(&other.to_string()),
 	}
 }

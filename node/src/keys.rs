@@ -84,7 +84,7 @@ impl SessionKeysCmd {
 /// Makes session keys for `owner` in `keystore`.
 fn announce(owner: &AccountId, keystore: KeystorePtr) -> Result<Announcement, Error> {
 	let mut externalities = BasicExternalities::new_empty();
-	externalities.register_extension(KeystoreExt(keystore));
+	externalities.register_extension(KeystoreExt::from(keystore));
 	let generated =
 		externalities.execute_with(|| SessionKeys::generate(&owner.encode(), None));
 	let proof = generated.proof.encode();

@@ -213,11 +213,11 @@ fn genesis_hash(
 	chain_spec: &dyn ChainSpec,
 	executor: &impl RuntimeVersionOf,
 ) -> Result<Hash, Error> {
-	let storage = chain_spec.as_storage_builder().build_storage().map_err(Error::Storage)?;
+	let storage = chain_spec.as_storage_builder().build_storage().map_err(Error::Other)?;
 	let version =
-		sc_chain_spec::resolve_state_version_from_wasm::<_, BlakeTwo256>(&storage, executor)?;
+		sc_service::resolve_state_version_from_wasm::<_, BlakeTwo256>(&storage, executor)?;
 	let state_root = BlakeTwo256::trie_root(storage.top.into_iter().collect(), version);
-	let block = sc_chain_spec::construct_genesis_block::<Block>(state_root, version);
+	let block = sc_service::construct_genesis_block::<Block>(state_root, version);
 	Ok(block.header().hash())
 }
 
