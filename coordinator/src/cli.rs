@@ -187,8 +187,8 @@ pub struct ProveArgs {
 	/// How to reach you, at most 128 bytes.
 	#[arg(long, default_value = "")]
 	pub contact: String,
-	/// URL at which miners reach the coordinator; up to four.
-	#[arg(long = "endpoint", value_name = "URL", default_value = "ws://127.0.0.1:9981")]
+	/// URL at which miners reach the coordinator (ws://HOST:9981); may be given up to four times.
+	#[arg(long = "endpoint", value_name = "URL", required = true)]
 	pub endpoints: Vec<String>,
 }
 

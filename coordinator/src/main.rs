@@ -14,7 +14,7 @@ use cuckoo_coordinator::{
 	store::MemoryStore,
 };
 use jsonrpsee::server::stop_channel;
-use std::io::stdout;
+use std::io::{stderr, stdout, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,12 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 		.with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
 		.from_env()
 		.context("RUST_LOG is not understood")?;
-	tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).init();
+	tracing_subscriber::fmt()
+		.with_env_filter(filter)
+		.with_target(false)
+		.with_ansi(stderr().is_terminal())
+		.with_writer(stderr)
+		.init();
 
 	let Some(key) = &args.key else {
 		bail!("no operator key: give its file with --key FILE, or make one with `key generate`");

@@ -55,8 +55,8 @@ fn a_node_that_cannot_be_reached_is_named() {
 	let args = [&["--key", key, "--chain", "http://x"][..], &free].concat();
 	assert!(complaint(&args).contains("ws://"));
 	let stash = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-	let args = ["key", "prove", "--stash", stash, "--key", key, "--chain", &chain];
-	assert!(complaint(&args).contains(&chain));
+	let prove = ["key", "prove", "--stash", stash, "--key", key, "--endpoint", "ws://x:9981"];
+	assert!(complaint(&[&prove[..], &["--chain", &chain]].concat()).contains(&chain));
 }
 
 #[test]
