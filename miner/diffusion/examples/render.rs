@@ -29,7 +29,12 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 	let start = Instant::now();
 	let pipeline = Pipeline::load(Path::new(model), &device)?;
 	let info = pipeline.info();
-	println!("{} on {device}: {} weights, loaded in {:?}", info.name, info.parameters, start.elapsed());
+	println!(
+		"{} on {device}: {} weights, loaded in {:?}",
+		info.name,
+		info.parameters,
+		start.elapsed()
+	);
 	if let Some(notice) = &info.notice {
 		println!("note: {notice}");
 	}

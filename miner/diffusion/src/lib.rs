@@ -5,9 +5,9 @@
 //! Nothing here knows about chains or networks. [`Pipeline::load`] opens a model on a [`Device`],
 //! [`Pipeline::render`] turns a [`RenderRequest`] into [`Picture`]s.
 //!
-//! The way of a picture: [`text`] turns the prompt into token states, [`denoising`] starts from
-//! noise drawn on the CPU and lets the UNet ([`unet`]) remove it along the steps that one of the
-//! [`samplers`] planned, [`vae`] decodes the latents to pixels.
+//! The way of a picture: `text` turns the prompt into token states, `denoising` starts from
+//! noise drawn on the CPU and lets the UNet (`unet`) remove it along the steps that one of the
+//! `samplers` planned, `vae` decodes the latents to pixels.
 //!
 //! The same request on the same model and device gives the same pixels, bit for bit.
 

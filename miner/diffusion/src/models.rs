@@ -71,10 +71,10 @@ pub fn list_models(dir: &Path) -> Result<Vec<ModelEntry>, LoadError> {
 /// The directory's own name, also where it is given as `.` or ends in `..`.
 pub(crate) fn model_name(dir: &Path) -> String {
 	let full = dir.canonicalize();
-	full.as_deref().unwrap_or(dir).file_name().map_or_else(
-		|| "model".to_owned(),
-		|name| name.to_string_lossy().into_owned(),
-	)
+	full.as_deref()
+		.unwrap_or(dir)
+		.file_name()
+		.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 pub(crate) fn blake2_256() -> blake2b_simd::State {

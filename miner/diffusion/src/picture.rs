@@ -48,8 +48,7 @@ mod tests {
 
 	#[test]
 	fn png_decodes_to_the_same_pixels() {
-		let picture =
-			Picture { width: 5, height: 3, rgb: (0..45).map(|byte| byte * 5).collect() };
+		let picture = Picture { width: 5, height: 3, rgb: (0..45).map(|byte| byte * 5).collect() };
 		let file = picture.png();
 		let mut reader = png::Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
 		let mut pixels = vec![0; reader.output_buffer_size().unwrap()];

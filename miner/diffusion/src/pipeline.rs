@@ -73,12 +73,13 @@ impl Pipeline {
 			Device::Cpu => DType::F32,
 			Device::Cuda(_) => DType::F16,
 		};
-		let (text_model, text_parameters) = text_weights
-			.build(DType::F32, device, &opened, |vb| ClipTextModel::new(vb, &text_config))?;
+		let (text_model, text_parameters) =
+			text_weights
+				.build(DType::F32, device, &opened, |vb| ClipTextModel::new(vb, &text_config))?;
 		let (unet, unet_parameters) =
 			unet_weights.build(unet_dtype, device, &opened, |vb| UNet::new(vb, &unet_config))?;
-		let (vae, vae_parameters) =
-			vae_weights.build(DType::F32, device, &opened, |vb| VaeDecoder::new(vb, &vae_config))?;
+		let (vae, vae_parameters) = vae_weights
+			.build(DType::F32, device, &opened, |vb| VaeDecoder::new(vb, &vae_config))?;
 
 		let side = (unet_config.sample_size * vae_config.factor()) as u32;
 		let side = side.clamp(limits::MIN_SIDE, limits::MAX_SIDE);
@@ -126,11 +127,8 @@ impl Pipeline {
 
 		// A scale of 1 is the prompt's own output.
 		let guided = (request.guidance_scale - 1.0).abs() > f32::EPSILON;
-		let prompts: &[&str] = if guided {
-			&[&request.negative_prompt, &request.prompt]
-		} else {
-			&[&request.prompt]
-		};
+		let prompts: &[&str] =
+			if guided { &[&request.negative_prompt, &request.prompt] } else { &[&request.prompt] };
 		if self.device == Device::Cpu {
 			let unet = self.unet.attention_bytes(prompts.len(), height, width);
 			memory::check(unet.max(self.vae.working_bytes(height, width)))?;
@@ -227,10 +225,8 @@ fn check_fit(
 	unet: &UNetConfig,
 	vae: &VaeConfig,
 ) -> Result<(), LoadError> {
-	let unfit = |message| LoadError::Config {
-		path: model.full(Path::new("unet/config.json")),
-		message,
-	};
+	let unfit =
+		|message| LoadError::Config { path: model.full(Path::new("unet/config.json")), message };
 	if unet.cross_attention_dim != text.hidden_size {
 		return Err(unfit(format!(
 			"cross_attention_dim is {}, the text encoder's hidden_size {}",

@@ -74,8 +74,7 @@ impl RenderRequest {
 				allowed: format!("must be 0 to {}", limits::MAX_GUIDANCE_SCALE),
 			});
 		}
-		for (field, text) in
-			[("prompt", &self.prompt), ("negative_prompt", &self.negative_prompt)]
+		for (field, text) in [("prompt", &self.prompt), ("negative_prompt", &self.negative_prompt)]
 		{
 			if text.len() > limits::MAX_PROMPT_BYTES {
 				return Err(RequestError {

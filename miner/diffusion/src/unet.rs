@@ -45,11 +45,7 @@ impl UNet {
 		let padded = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
 		Ok(Self {
 			conv_in: conv2d(config.latent_channels, finest, 3, padded, vb.pp("conv_in"))?,
-			time_embedding: TimestepEmbedding::new(
-				vb.pp("time_embedding"),
-				finest,
-				time_channels,
-			)?,
+			time_embedding: TimestepEmbedding::new(vb.pp("time_embedding"), finest, time_channels)?,
 			down: down_blocks(&vb.pp("down_blocks"), time_channels, config)?,
 			mid: mid_block(vb.pp("mid_block"), time_channels, config)?,
 			up: up_blocks(&vb.pp("up_blocks"), time_channels, config)?,
@@ -153,13 +149,9 @@ fn down_blocks(vb: &VarBuilder, time: usize, config: &UNetConfig) -> Result<Vec<
 			downsample_padding: config.downsample_padding,
 		};
 		blocks.push(match block.transformer_layers {
-			None => DownBlock::Plain(DownBlock2D::new(
-				vb,
-				input,
-				block.channels,
-				Some(time),
-				plain,
-			)?),
+			None => {
+				DownBlock::Plain(DownBlock2D::new(vb, input, block.channels, Some(time), plain)?)
+			},
 			Some(layers) => DownBlock::Attention(CrossAttnDownBlock2D::new(
 				vb,
 				input,

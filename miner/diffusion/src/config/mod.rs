@@ -100,10 +100,9 @@ impl ConfigFile {
 		}
 		let numbers: Vec<usize> = self.required(field)?;
 		if numbers.len() != blocks {
-			return Err(self.error(format!(
-				"{field} has {} entries for {blocks} blocks",
-				numbers.len()
-			)));
+			return Err(
+				self.error(format!("{field} has {} entries for {blocks} blocks", numbers.len()))
+			);
 		}
 		numbers.into_iter().map(|number| self.in_range(field, number, range.clone())).collect()
 	}
@@ -113,7 +112,9 @@ impl ConfigFile {
 		const FIELD: &str = "block_out_channels";
 		let channels: Vec<usize> = self.required(FIELD)?;
 		if channels.is_empty() || channels.len() > 8 {
-			return Err(self.error(format!("{FIELD} has {} entries: must be 1 to 8", channels.len())));
+			return Err(
+				self.error(format!("{FIELD} has {} entries: must be 1 to 8", channels.len()))
+			);
 		}
 		for &count in &channels {
 			self.in_range(FIELD, count, 1..=MAX_CHANNELS)?;
@@ -183,4 +184,4 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

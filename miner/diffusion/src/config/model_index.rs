@@ -5,11 +5,8 @@ use crate::{directory::ModelDirectory, models::MODEL_INDEX, LoadError};
 use serde_json::Value;
 
 /// The classes that the parts must have, by their name in the file.
-const PARTS: [(&str, &str); 3] = [
-	("text_encoder", "CLIPTextModel"),
-	("unet", "UNet2DConditionModel"),
-	("vae", "AutoencoderKL"),
-];
+const PARTS: [(&str, &str); 3] =
+	[("text_encoder", "CLIPTextModel"), ("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")];
 
 /// What matters of the index.
 #[derive(Debug, PartialEq, Eq)]

@@ -90,17 +90,19 @@ impl UNetConfig {
 				)));
 			}
 		}
-		let layers = config.per_block("transformer_layers_per_block", Some(1), levels, &(1..=64))?;
+		let layers =
+			config.per_block("transformer_layers_per_block", Some(1), levels, &(1..=64))?;
 		let level = |i: usize, attention: bool| BlockConfig {
 			channels: channels[i],
 			heads: heads[i],
 			transformer_layers: attention.then_some(layers[i]),
 		};
-		let down = attention(config, "down_block_types", "CrossAttnDownBlock2D", "DownBlock2D", levels)?
-			.into_iter()
-			.enumerate()
-			.map(|(i, attention)| level(i, attention))
-			.collect();
+		let down =
+			attention(config, "down_block_types", "CrossAttnDownBlock2D", "DownBlock2D", levels)?
+				.into_iter()
+				.enumerate()
+				.map(|(i, attention)| level(i, attention))
+				.collect();
 		let up = attention(config, "up_block_types", "CrossAttnUpBlock2D", "UpBlock2D", levels)?
 			.into_iter()
 			.enumerate()
@@ -113,7 +115,9 @@ impl UNetConfig {
 			return Err(config.unsupported(
 				"in_channels",
 				latent_channels,
-				format!("it must equal out_channels ({out_channels}): no inpainting or depth models"),
+				format!(
+					"it must equal out_channels ({out_channels}): no inpainting or depth models"
+				),
 			));
 		}
 		let frequency_shift = config.optional("freq_shift")?.unwrap_or(0.0);

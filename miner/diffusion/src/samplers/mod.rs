@@ -32,8 +32,7 @@ pub enum Sampler {
 
 impl Sampler {
 	/// All methods, in the order in which they are offered to people.
-	pub const ALL: [Self; 4] =
-		[Self::Euler, Self::EulerAncestral, Self::Ddim, Self::DpmPlusPlus2M];
+	pub const ALL: [Self; 4] = [Self::Euler, Self::EulerAncestral, Self::Ddim, Self::DpmPlusPlus2M];
 
 	/// The A1111 name.
 	pub const fn name(self) -> &'static str {

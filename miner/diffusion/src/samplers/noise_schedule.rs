@@ -108,7 +108,8 @@ impl NoiseSchedule {
 						from_end * width + (self.steps_offset as f64).min(room)
 					},
 					Spacing::Trailing => {
-						(train_steps - i as f64 * train_steps / steps as f64).round_ties_even() - 1.0
+						(train_steps - i as f64 * train_steps / steps as f64).round_ties_even()
+							- 1.0
 					},
 				}
 			})

@@ -81,7 +81,8 @@ impl Layer {
 	}
 
 	fn forward(&self, states: &Tensor, mask: &Tensor) -> Result<Tensor> {
-		let states = (states + self.attention.forward(&self.layer_norm1.forward(states)?, mask)?)?;
+		let states =
+			(states + self.attention.forward(&self.layer_norm1.forward(states)?, mask)?)?;
 		let inner = self.fc1.forward(&self.layer_norm2.forward(&states)?)?;
 		let inner = match self.activation {
 			Activation::QuickGelu => (&inner * ops::sigmoid(&(&inner * 1.702)?)?)?,

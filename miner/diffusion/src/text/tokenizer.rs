@@ -33,10 +33,8 @@ impl PromptTokenizer {
 		tokenizer.with_padding(None);
 		tokenizer.with_truncation(None).map_err(|e| error(e.to_string()))?;
 
-		if let Some(&id) = tokenizer
-			.get_vocab(true)
-			.values()
-			.find(|&&id| id as usize >= encoder.vocab_size)
+		if let Some(&id) =
+			tokenizer.get_vocab(true).values().find(|&&id| id as usize >= encoder.vocab_size)
 		{
 			return Err(error(format!(
 				"token {id} is beyond the text encoder's vocabulary of {}",
@@ -44,9 +42,9 @@ impl PromptTokenizer {
 			)));
 		}
 		let id = |token: &str| {
-			tokenizer
-				.token_to_id(token)
-				.ok_or_else(|| error(format!("the special token {token:?} is not in the vocabulary")))
+			tokenizer.token_to_id(token).ok_or_else(|| {
+				error(format!("the special token {token:?} is not in the vocabulary"))
+			})
 		};
 		let (start, end, padding) =
 			(id(&specials.start)?, id(&specials.end)?, id(&specials.padding)?);

@@ -94,10 +94,7 @@ impl SimpleBackend for Initializer {
 			shape: shape.dims().to_vec(),
 			bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
 		};
-		self.given
-			.lock()
-			.unwrap_or_else(PoisonError::into_inner)
-			.insert(name.to_owned(), weight);
+		self.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), weight);
 		Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
 	}
 

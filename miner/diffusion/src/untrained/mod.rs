@@ -49,7 +49,5 @@ pub fn write(dir: &Path, seed: u64) -> io::Result<()> {
 	};
 	write_part("text_encoder/model.safetensors", &|vb| ClipTextModel::new(vb, &text).map(drop))?;
 	write_part("unet/diffusion_pytorch_model.safetensors", &|vb| UNet::new(vb, &unet).map(drop))?;
-	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| {
-		VaeDecoder::new(vb, &vae).map(drop)
-	})
+	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| VaeDecoder::new(vb, &vae).map(drop))
 }
