@@ -132,8 +132,8 @@ mod tests {
 			let request = RenderRequest { width: side, height: side, ..request() };
 			assert_eq!(request.validate(), Ok(()));
 		}
-		for (steps, images, guidance_scale) in [(1, 1, 0.0), (150, 8, 30.0)] {
-			let request = RenderRequest { steps, images, guidance_scale, ..request() };
+		for (steps, guidance_scale, images) in [(1, 0.0, 1), (150, 30.0, 8)] {
+			let request = RenderRequest { steps, guidance_scale, images, ..request() };
 			assert_eq!(request.validate(), Ok(()));
 		}
 		let request = RenderRequest { prompt: "x".repeat(8192), ..request() };

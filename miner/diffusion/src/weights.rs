@@ -234,15 +234,14 @@ impl Shard {
 			}
 			.into());
 		}
-		let stored = match DType::try_from(info.dtype) {
-			Ok(stored @ (DType::F32 | DType::F16 | DType::BF16 | DType::F64)) => stored,
-			_ => {
-				return Err(LoadError::CorruptWeights {
-					path: self.path.clone(),
-					message: format!("tensor {name} has type {:?}, not a float", info.dtype),
-				}
-				.into())
-			},
+		let Ok(stored @ (DType::F32 | DType::F16 | DType::BF16 | DType::F64)) =
+			DType::try_from(info.dtype)
+		else {
+			return Err(LoadError::CorruptWeights {
+				path: self.path.clone(),
+				message: format!("tensor {name} has type {:?}, not a float", info.dtype),
+			}
+			.into());
 		};
 		let (start, end) = info.data_offsets;
 		let mut data = vec![0; end - start];

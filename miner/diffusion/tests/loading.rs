@@ -57,8 +57,7 @@ fn the_plumbing_model_is_the_same_every_time() {
 	fs::write(a.path().join("README.md"), "hello").unwrap();
 	assert_eq!(expected, digest(a.path()));
 	// Known, so that every machine's plumbing model is known to be the same.
-	let hex: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
-	assert_eq!(hex, "76144d9ebee16509550504faf0bc71a94cb42834da01bfb4524463d23f8d3b96");
+	assert_eq!(expected[..8], [0x76, 0x14, 0x4d, 0x9e, 0xbe, 0xe1, 0x65, 0x09]);
 }
 
 #[test]

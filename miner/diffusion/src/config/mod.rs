@@ -178,7 +178,7 @@ impl ConfigFile {
 /// Equal, where 1 and 1.0 are the same number.
 fn same(a: &Value, b: &Value) -> bool {
 	match (a.as_f64(), b.as_f64()) {
-		(Some(a), Some(b)) => a == b,
+		(Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
 		_ => a == b,
 	}
 }

@@ -15,13 +15,16 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// Runs `plan` for one picture of `len` latents. `predict(sample, timestep)` is the model;
-/// `on_step(done)` is told after each step and may stop the run.
+/// The model's output for a sample at a timestep.
+pub(crate) type Predict<'a> = dyn FnMut(&[f32], f64) -> Result<Vec<f32>, RenderError> + 'a;
+
+/// Runs `plan` for one picture of `len` latents. `on_step(done)` is told after each step and may
+/// stop the run.
 pub(crate) fn denoise(
 	plan: &Plan,
 	noise: &PictureNoise,
 	len: usize,
-	predict: &mut dyn FnMut(&[f32], f64) -> Result<Vec<f32>, RenderError>,
+	predict: &mut Predict,
 	on_step: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>, RenderError> {
 	let scale = plan.initial_scale as f32;

@@ -21,10 +21,10 @@ impl Method for DpmPlusPlus2M {
 				width / (2.0 * width_before)
 			};
 			Transition {
-				from_sample: keep,
-				from_clean: (1.0 - keep) * (1.0 + extrapolation),
-				from_previous_clean: -(1.0 - keep) * extrapolation,
-				from_noise: 0.0,
+				sample: keep,
+				clean: (1.0 - keep) * (1.0 + extrapolation),
+				previous_clean: -(1.0 - keep) * extrapolation,
+				noise: 0.0,
 			}
 		})
 	}

@@ -12,12 +12,7 @@ impl Method for Euler {
 		plan(schedule, steps, |i, sigmas| {
 			// The slope is (x − clean) / σ, followed for σ' − σ.
 			let keep = sigmas[i + 1] / sigmas[i];
-			Transition {
-				from_sample: keep,
-				from_clean: 1.0 - keep,
-				from_previous_clean: 0.0,
-				from_noise: 0.0,
-			}
+			Transition { sample: keep, clean: 1.0 - keep, previous_clean: 0.0, noise: 0.0 }
 		})
 	}
 }

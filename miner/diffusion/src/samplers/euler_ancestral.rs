@@ -14,12 +14,7 @@ impl Method for EulerAncestral {
 			let up = next * (1.0 - (next / sigma).powi(2)).sqrt();
 			let down = next * next / sigma;
 			let keep = down / sigma;
-			Transition {
-				from_sample: keep,
-				from_clean: 1.0 - keep,
-				from_previous_clean: 0.0,
-				from_noise: up,
-			}
+			Transition { sample: keep, clean: 1.0 - keep, previous_clean: 0.0, noise: up }
 		})
 	}
 }

@@ -3,12 +3,12 @@
 
 use super::{NoiseSchedule, Plan, Prediction, Spacing, Step};
 
-/// How a step goes from the noise level `sigma` to the lower `next`.
+/// How much of each a step to a lower noise level takes into the next sample.
 pub(super) struct Transition {
-	pub from_sample: f64,
-	pub from_clean: f64,
-	pub from_previous_clean: f64,
-	pub from_noise: f64,
+	pub sample: f64,
+	pub clean: f64,
+	pub previous_clean: f64,
+	pub noise: f64,
 }
 
 /// Plans a run whose transitions are given by `transition(i, sigmas)`, from `sigmas[i]` to
@@ -41,10 +41,10 @@ pub(super) fn plan(
 				model_input: shrink,
 				clean_from_sample,
 				clean_from_output,
-				next_from_sample: next.from_sample,
-				next_from_clean: next.from_clean,
-				next_from_previous_clean: next.from_previous_clean,
-				next_from_noise: next.from_noise,
+				next_from_sample: next.sample,
+				next_from_clean: next.clean,
+				next_from_previous_clean: next.previous_clean,
+				next_from_noise: next.noise,
 			}
 		})
 		.collect();

@@ -21,9 +21,9 @@ pub(crate) struct ClipTextModel {
 }
 
 struct Layer {
-	layer_norm1: LayerNorm,
+	norm1: LayerNorm,
 	attention: Attention,
-	layer_norm2: LayerNorm,
+	norm2: LayerNorm,
 	fc1: Linear,
 	fc2: Linear,
 	activation: Activation,
@@ -71,9 +71,9 @@ impl Layer {
 	fn new(vb: VarBuilder, config: &TextEncoderConfig) -> Result<Self> {
 		let (width, inner) = (config.hidden_size, config.intermediate_size);
 		Ok(Self {
-			layer_norm1: norm(config, vb.pp("layer_norm1"))?,
+			norm1: norm(config, vb.pp("layer_norm1"))?,
 			attention: Attention::new(vb.pp("self_attn"), config)?,
-			layer_norm2: norm(config, vb.pp("layer_norm2"))?,
+			norm2: norm(config, vb.pp("layer_norm2"))?,
 			fc1: linear(width, inner, vb.pp("mlp").pp("fc1"))?,
 			fc2: linear(inner, width, vb.pp("mlp").pp("fc2"))?,
 			activation: config.activation,
@@ -81,9 +81,8 @@ impl Layer {
 	}
 
 	fn forward(&self, states: &Tensor, mask: &Tensor) -> Result<Tensor> {
-		let states =
-			(states + self.attention.forward(&self.layer_norm1.forward(states)?, mask)?)?;
-		let inner = self.fc1.forward(&self.layer_norm2.forward(&states)?)?;
+		let states = (states + self.attention.forward(&self.norm1.forward(states)?, mask)?)?;
+		let inner = self.fc1.forward(&self.norm2.forward(&states)?)?;
 		let inner = match self.activation {
 			Activation::QuickGelu => (&inner * ops::sigmoid(&(&inner * 1.702)?)?)?,
 			Activation::Gelu => inner.gelu_erf()?,
