@@ -23,7 +23,7 @@ pub mod genesis_config_presets;
 mod tests;
 pub mod timing;
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
 	generic, impl_opaque_keys,
 	traits::{BlakeTwo256, IdentifyAccount, Verify},
