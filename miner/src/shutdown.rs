@@ -1,0 +1,71 @@
+//! Ctrl-C and SIGTERM: first finish what is in hand, then stop at once.
+
+use tokio::sync::watch;
+
+/// How far the miner is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+	/// Takes tasks.
+	Work,
+	/// Takes no new task, finishes those in hand.
+	Drain,
+	/// Gives tasks in hand back and stops.
+	Abort,
+}
+
+/// Follows the signals: the first one drains, the second one aborts.
+pub fn watch_signals() -> std::io::Result<watch::Receiver<Phase>> {
+	let (sender, receiver) = watch::channel(Phase::Work);
+	let mut signals = Signals::new()?;
+	tokio::spawn(async move {
+		for phase in [Phase::Drain, Phase::Abort] {
+			signals.next().await;
+			sender.send_replace(phase);
+		}
+		// Keeps the channel open until the program ends.
+		sender.closed().await;
+	});
+	Ok(receiver)
+}
+
+#[cfg(unix)]
+struct Signals {
+	interrupt: tokio::signal::unix::Signal,
+	terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+	fn new() -> std::io::Result<Self> {
+		use tokio::signal::unix::{signal, SignalKind};
+		Ok(Self {
+			interrupt: signal(SignalKind::interrupt())?,
+			terminate: signal(SignalKind::terminate())?,
+		})
+	}
+
+	async fn next(&mut self) {
+		tokio::select! {
+			_ = self.interrupt.recv() => (),
+			_ = self.terminate.recv() => (),
+		}
+	}
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+	#[allow(clippy::unnecessary_wraps)]
+	fn new() -> std::io::Result<Self> {
+		Ok(Self)
+	}
+
+	async fn next(&mut self) {
+		// Without a way to hear Ctrl-C there is nothing to follow: the system ends the program.
+		if tokio::signal::ctrl_c().await.is_err() {
+			std::future::pending::<()>().await;
+		}
+	}
+}

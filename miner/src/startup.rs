@@ -1,0 +1,143 @@
+//! What must hold before a miner starts, in the order in which it is checked: the key, the models
+//! and the device, the node, the chain, the registration. Each failure is one line that says what to
+//! do.
+
+use crate::{
+	chain_facts::minimum_stake, cli::MineArgs, context::Context, keys::account, models, text::cai,
+	worker::Worker,
+};
+use anyhow::{anyhow, Context as _};
+use cuckoo_chain_client::{
+	keys, watch_registry, AccountId32, Candidate, ChainClient, Registry, Role,
+};
+use std::{path::Path, sync::Arc};
+use tokio::sync::watch;
+use tracing::info;
+
+/// A miner that may start.
+pub struct Ready {
+	/// What its parts share.
+	pub context: Arc<Context>,
+	/// The registry at each finalized block.
+	pub registry: watch::Receiver<Arc<Registry>>,
+}
+
+/// Checks everything and loads the models.
+pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
+	let key_file = args.key.as_ref().context("--key FILE is needed")?;
+	let keypair = keys::load(key_file)?;
+
+	let dir = args.models.clone().context("--models DIR is needed")?;
+	let device = args.device;
+	let load = move || {
+		let device = device.device();
+		let (models, infos) = models::load(&dir, device)?;
+		models::announce(&infos, device);
+		Ok((models, models::offers(&infos)))
+	};
+	let (worker, offers) = Worker::start(load)?;
+
+	let client = ChainClient::connect(&args.chain).await?;
+	if let Some(expected) = args.genesis {
+		client.ensure_genesis(expected.0)?;
+	}
+
+	let registry = watch_registry(client.clone()).await?;
+	let operator = account(&keypair);
+	let candidate = client.candidate_by_operator(&operator).await?;
+	let minimum = minimum_stake(&client).await?;
+	let candidate = check_registration(candidate, minimum).map_err(|missing| {
+		let block = registry.borrow().block;
+		let hint = missing.hint(&args.chain, key_file);
+		anyhow!("at finalized block {block} the operator {operator} {missing}: {hint}")
+	})?;
+	info!(
+		"mining as {operator} for the stash {}, stake {} CAI",
+		candidate.stash,
+		cai(candidate.weight)
+	);
+
+	let context = Context::new(keypair, client.genesis(), offers, args.slots, worker)?;
+	Ok(Ready { context: Arc::new(context), registry })
+}
+
+/// Why an operator may not mine.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Missing {
+	#[error("is not registered")]
+	Registration,
+	#[error("is registered as a {0}, not as a miner")]
+	Role(Role),
+	#[error(
+		"is not active: the self-stake of its stash {stash} is {} CAI, the minimum is {} CAI",
+		cai(*self_stake),
+		cai(*minimum)
+	)]
+	Stake { stash: AccountId32, self_stake: u128, minimum: u128 },
+}
+
+impl Missing {
+	/// What to do about it.
+	fn hint(&self, chain: &str, key_file: &Path) -> String {
+		match self {
+			Self::Registration => format!(
+				"to register it, run `cuckoo-miner key prove --stash STASH --chain {chain} --key {}` \
+				and send the call that it prints from the stash",
+				key_file.display()
+			),
+			Self::Role(_) => "make another key with `cuckoo-miner key generate`".into(),
+			Self::Stake { .. } => {
+				"add to it with staking.stake and staking.vote for the stash itself".into()
+			},
+		}
+	}
+}
+
+fn check_registration(candidate: Option<Candidate>, minimum: u128) -> Result<Candidate, Missing> {
+	let candidate = candidate.ok_or(Missing::Registration)?;
+	if candidate.role != Role::Miner {
+		return Err(Missing::Role(candidate.role));
+	}
+	if !candidate.active {
+		let Candidate { stash, self_stake, .. } = candidate;
+		return Err(Missing::Stake { stash, self_stake, minimum });
+	}
+	Ok(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	const CAI: u128 = 10u128.pow(18);
+
+	fn candidate(role: Role, active: bool) -> Candidate {
+		Candidate {
+			stash: AccountId32([1; 32]),
+			operator: AccountId32([2; 32]),
+			role,
+			weight: 30_000 * CAI,
+			self_stake: 19_999 * CAI,
+			active,
+			registered_at: 0,
+			name: String::new(),
+			contact: String::new(),
+			endpoints: vec![],
+			certificate: None,
+		}
+	}
+
+	#[test]
+	fn each_missing_condition_is_named_with_what_to_do() {
+		let told = |candidate| {
+			let missing = check_registration(candidate, 20_000 * CAI).unwrap_err();
+			format!("{missing}: {}", missing.hint("ws://n:1", Path::new("k")))
+		};
+		let unregistered = told(None);
+		assert!(unregistered.contains("key prove --stash STASH --chain ws://n:1 --key k"));
+		assert!(told(Some(candidate(Role::Coordinator, true))).contains("as a coordinator"));
+		let poor = told(Some(candidate(Role::Miner, false)));
+		assert!(poor.contains("is 19999 CAI, the minimum is 20000 CAI"), "{poor}");
+		assert!(check_registration(Some(candidate(Role::Miner, true)), 20_000 * CAI).is_ok());
+	}
+}
