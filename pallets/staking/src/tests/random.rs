@@ -155,14 +155,11 @@ fn backed_or_any(voter: &AccountId, n: u8) -> AccountId {
 
 /// The account meant: a number beyond the stakers stands for somebody with stake unbonding.
 fn unbonding_or_any(n: u8) -> AccountId {
-	match n {
-		..=STAKERS => account(n),
-		_ => {
-			let ledgers =
-				Ledgers::<Test>::iter().filter(|(_, ledger)| !ledger.unbonding.is_empty());
-			pick(n, ledgers.map(|(staker, _)| staker).collect())
-		},
+	if n <= STAKERS {
+		return account(n);
 	}
+	let ledgers = Ledgers::<Test>::iter().filter(|(_, ledger)| !ledger.unbonding.is_empty());
+	pick(n, ledgers.map(|(staker, _)| staker).collect())
 }
 
 /// Does one step; the name of the call and its result.
