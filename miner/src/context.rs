@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 /// How long a connection for uploads may take to be opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one upload may take.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// With fewer slots than coordinators the miner goes round them, and comes back to each after so
 /// many seconds, so that a task that one of them holds ready for it is picked up soon.
 const ROUND_SECONDS: u64 = 4;

@@ -26,11 +26,11 @@ use tracing::{info, warn};
 /// How often links are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the miner says how it goes.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 /// A coordinator that has been away for so long gives its place to another one, if there is one.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long it is passed over then.
-const BENCH: Duration = Duration::from_secs(600);
+const BENCH: Duration = Duration::from_mins(10);
 /// How long links may take to say farewell when the miner stops at once.
 const FAREWELL: Duration = Duration::from_secs(8);
 

@@ -330,7 +330,7 @@ impl Link {
 			.await
 			.is_err()
 		{
-			pending().await
+			pending::<()>().await;
 		}
 	}
 
@@ -341,7 +341,7 @@ impl Link {
 				|| !orders.coordinator.endpoints.iter().any(|e| e == connection.endpoint())
 		};
 		if self.orders.clone().wait_for(moved).await.is_err() {
-			pending().await
+			pending::<()>().await;
 		}
 	}
 }

@@ -222,7 +222,7 @@ pub mod tests {
 	use super::*;
 	use cuckoo_diffusion::Sampler;
 
-	/// A model that does what the prompt says: `crash`, run out of `memory`, be `slow` (a minute) or
+	/// A model that does what the prompt says: `crash`, run out of `memory`, be `slow` (ten minutes) or
 	/// `brisk` (two seconds), or else give grey pictures in no time.
 	pub struct Puppet;
 
@@ -238,7 +238,7 @@ pub mod tests {
 				_ => (),
 			}
 			let steps = match request.prompt.as_str() {
-				"slow" => 6_000,
+				"slow" => 60_000,
 				"brisk" => 200,
 				_ => request.steps,
 			};

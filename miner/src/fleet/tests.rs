@@ -162,7 +162,7 @@ async fn a_lost_lease_stops_the_rendering() {
 	let polls = fake.state().polls;
 	fake.until("the next poll", |state| state.polls > polls).await;
 	fake.state().no_lease = false;
-	// The device is free: alone, the slow task would take a minute.
+	// The device is free: the slow task would take ten minutes.
 	fake.give("x");
 	fake.until("a result", |state| state.results.len() == 1).await;
 	assert!(fake.state().failures.is_empty());
