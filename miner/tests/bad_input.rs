@@ -24,16 +24,16 @@ impl Place {
 	fn path(&self, name: &str) -> PathBuf {
 		self.dir.path().join(name)
 	}
+}
 
-	/// Mines with these files on a chain that nobody serves.
-	fn mine(&self, key: &Path, models: &Path, more: &[&str]) -> Output {
-		let mut command = program();
-		command.arg("--key").arg(key).arg("--models").arg(models).args(more);
-		if !more.contains(&"--chain") {
-			command.args(["--chain", &nobody()]);
-		}
-		command.output().unwrap()
+/// Mines with these files, on a chain that nobody serves unless `more` names one.
+fn mine(key: &Path, models: &Path, more: &[&str]) -> Output {
+	let mut command = program();
+	command.arg("--key").arg(key).arg("--models").arg(models).args(more);
+	if !more.contains(&"--chain") {
+		command.args(["--chain", &nobody()]);
 	}
+	command.output().unwrap()
 }
 
 fn program() -> Command {
@@ -70,14 +70,14 @@ fn a_key_file_without_a_key() {
 	let place = Place::new();
 	let models = place.path("models");
 	let missing = place.path("absent");
-	refused(&place.mine(&missing, &models, &[]), &["no key file", "absent"]);
+	refused(&mine(&missing, &models, &[]), &["no key file", "absent"]);
 	fs::write(place.path("bad"), "not a key\n").unwrap();
 	#[cfg(unix)]
 	{
 		use std::os::unix::fs::PermissionsExt as _;
 		fs::set_permissions(place.path("bad"), fs::Permissions::from_mode(0o600)).unwrap();
 	}
-	refused(&place.mine(&place.path("bad"), &models, &[]), &["holds no key", "bad"]);
+	refused(&mine(&place.path("bad"), &models, &[]), &["holds no key", "bad"]);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_model_directory_that_is_missing_or_empty() {
 	let place = Place::new();
 	let key = place.path("key");
 	let missing = place.path("absent");
-	refused(&place.mine(&key, &missing, &[]), &["does not exist", "absent"]);
+	refused(&mine(&key, &missing, &[]), &["does not exist", "absent"]);
 	fs::create_dir(place.path("empty")).unwrap();
-	refused(&place.mine(&key, &place.path("empty"), &[]), &["no model in", "model_index.json"]);
+	refused(&mine(&key, &place.path("empty"), &[]), &["no model in", "model_index.json"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_corrupt_safetensors_file() {
 	for damaged in [&whole[..whole.len() / 2], &b"garbage"[..], &[0xff; 64][..], &[][..]] {
 		fs::write(&weights, damaged).unwrap();
 		refused(
-			&place.mine(&key, &place.path("models"), &[]),
+			&mine(&key, &place.path("models"), &[]),
 			&["diffusion_pytorch_model.safetensors", "safetensors file"],
 		);
 	}
@@ -109,16 +109,16 @@ fn a_corrupt_safetensors_file() {
 fn a_node_that_cannot_be_reached() {
 	let place = Place::new();
 	let (key, models) = (place.path("key"), place.path("models"));
-	refused(&place.mine(&key, &models, &[]), &["cannot reach a node at ws://127.0.0.1"]);
+	refused(&mine(&key, &models, &[]), &["cannot reach a node at ws://127.0.0.1"]);
 	let http = ["--chain", "http://127.0.0.1:9944"];
-	refused(&place.mine(&key, &models, &http), &["write ws:// for http://"]);
+	refused(&mine(&key, &models, &http), &["write ws:// for http://"]);
 }
 
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_device_that_is_not_there() {
 	let place = Place::new();
-	let output = place.mine(&place.path("key"), &place.path("models"), &["--device", "cuda:0"]);
+	let output = mine(&place.path("key"), &place.path("models"), &["--device", "cuda:0"]);
 	refused(&output, &["cuda:0"]);
 }
 
