@@ -16,7 +16,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a program may take until it is of use. Generous, for machines with much else to do.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often a question is asked again.
 const LOOK: Duration = Duration::from_millis(200);

@@ -24,17 +24,16 @@ const PANIC: &str = "panicked at";
 /// The built program of that name: in the directory that `CUCKOO_BIN_DIR` names, else where this
 /// program was built.
 pub fn binary(name: &str) -> Result<PathBuf> {
-	let dir = match env::var_os("CUCKOO_BIN_DIR") {
-		Some(dir) => PathBuf::from(dir),
-		None => {
-			let program = env::current_exe().context("cannot find this program's own path")?;
-			let dir = program.parent().context("this program is in no directory")?;
-			// Tests are built in `deps`, one level below.
-			match dir.file_name() {
-				Some(name) if name == "deps" => dir.parent().unwrap_or(dir).to_owned(),
-				_ => dir.to_owned(),
-			}
-		},
+	let dir = if let Some(dir) = env::var_os("CUCKOO_BIN_DIR") {
+		PathBuf::from(dir)
+	} else {
+		let program = env::current_exe().context("cannot find this program's own path")?;
+		let dir = program.parent().context("this program is in no directory")?;
+		// Tests are built in `deps`, one level below.
+		match dir.file_name() {
+			Some(name) if name == "deps" => dir.parent().unwrap_or(dir).to_owned(),
+			_ => dir.to_owned(),
+		}
 	};
 	let path = dir.join(format!("{name}{}", env::consts::EXE_SUFFIX));
 	if !path.is_file() {

@@ -18,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a program may take to find out that it cannot work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs a program that is to refuse its arguments; the one line with which it does so.
 async fn refusal(program: &str, arguments: &[&str]) -> String {
@@ -146,9 +146,12 @@ fn weights(dir: &Path) -> Option<PathBuf> {
 	let mut entries: Vec<_> =
 		fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
 	entries.sort();
-	entries.into_iter().find_map(|path| match path.is_dir() {
-		true => weights(&path),
-		false => (path.extension()? == "safetensors").then_some(path),
+	entries.into_iter().find_map(|path| {
+		if path.is_dir() {
+			weights(&path)
+		} else {
+			(path.extension()? == "safetensors").then_some(path)
+		}
 	})
 }
 

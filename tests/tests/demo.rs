@@ -8,7 +8,7 @@ use std::{
 	time::{Duration, Instant},
 };
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// In the environment of the demo and of all that it starts.
 const MARK: &str = "CUCKOO_DEMO_TEST";

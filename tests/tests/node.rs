@@ -6,7 +6,6 @@ use cuckoo_e2e::{
 	ports, process,
 };
 use std::time::{Duration, Instant};
-use subxt::tx::Payload as _;
 use subxt_signer::sr25519::dev;
 
 const AUTHORITIES: [&str; 4] = ["alice", "bob", "charlie", "dave"];

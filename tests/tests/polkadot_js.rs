@@ -7,7 +7,7 @@ use cuckoo_e2e::{
 use std::{path::PathBuf, process::Command, time::Duration};
 
 /// Two dozen transactions, each until it is final.
-const PATIENCE: Duration = Duration::from_secs(360);
+const PATIENCE: Duration = Duration::from_mins(6);
 
 #[tokio::test]
 async fn stake_register_vote_and_read_back() {

@@ -25,7 +25,7 @@ use std::{
 use tokio::signal::unix::{signal, SignalKind};
 
 /// How long one task may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often the progress of a task is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -105,15 +105,12 @@ async fn demo(arguments: &Arguments) -> Result<()> {
 	}
 	fs::create_dir_all(&arguments.out)
 		.with_context(|| format!("cannot make the directory {}", arguments.out.display()))?;
-	let models = match &arguments.models {
-		Some(dir) => {
-			cuckoo_diffusion::list_models(dir)?;
-			dir.clone()
-		},
-		None => {
-			say("model: untrained, for plumbing only: the picture is noise");
-			models::cached()?
-		},
+	let models = if let Some(dir) = &arguments.models {
+		cuckoo_diffusion::list_models(dir)?;
+		dir.clone()
+	} else {
+		say("model: untrained, for plumbing only: the picture is noise");
+		models::cached()?
 	};
 
 	say("chain: one validator, a block every two seconds");
