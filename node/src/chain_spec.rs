@@ -74,7 +74,9 @@ pub fn load(name: &str) -> Result<ChainSpec, String> {
 	let path = Path::new(name);
 	if !path.exists() {
 		let names = BUILT_IN.map(|chain| chain.name).join(", ");
-		return Err(format!("there is no chain `{name}`: name one of {names}, or a file that exists"));
+		return Err(format!(
+			"there is no chain `{name}`: name one of {names}, or a file that exists"
+		));
 	}
 	ChainSpec::from_json_file(path.into())
 		.map_err(|error| format!("cannot read the chain specification `{name}`: {error}"))

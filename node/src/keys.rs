@@ -49,9 +49,8 @@ impl SessionKeysCmd {
 		let KeystoreConfig::Path { path, password } = path else {
 			return Err("session keys need a keystore on disk".into());
 		};
-		let keystore = LocalKeystore::open(&path, password).map_err(|error| {
-			format!("cannot open the keystore {}: {error}", path.display())
-		})?;
+		let keystore = LocalKeystore::open(&path, password)
+			.map_err(|error| format!("cannot open the keystore {}: {error}", path.display()))?;
 		let Announcement { keys, proof, call } = announce(&self.owner, keystore.into())?;
 		println!("owner     {}", self.owner);
 		println!("keystore  {}", path.display());
@@ -85,8 +84,7 @@ impl SessionKeysCmd {
 fn announce(owner: &AccountId, keystore: KeystorePtr) -> Result<Announcement, Error> {
 	let mut externalities = BasicExternalities::new_empty();
 	externalities.register_extension(KeystoreExt::from(keystore));
-	let generated =
-		externalities.execute_with(|| SessionKeys::generate(&owner.encode(), None));
+	let generated = externalities.execute_with(|| SessionKeys::generate(&owner.encode(), None));
 	let proof = generated.proof.encode();
 	let call = RuntimeCall::Session(pallet_session::Call::set_keys {
 		keys: generated.keys.clone(),

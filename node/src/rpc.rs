@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cuckoo_runtime::{AccountId, Balance, Block, BlockNumber, Hash, Nonce};
+use cuckoo_runtime::{AccountId, Block, BlockNumber, Hash, Nonce};
 use jsonrpsee::RpcModule;
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 use sc_consensus_babe::BabeWorkerHandle;

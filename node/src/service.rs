@@ -21,7 +21,7 @@ use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider};
-use sp_runtime::traits::{BlakeTwo256, Block as BlockT, Hash as HashT, Header as HeaderT};
+use sp_runtime::traits::{BlakeTwo256, Block as BlockT, Hash as HashT};
 
 use crate::{ports, rpc};
 
@@ -40,12 +40,8 @@ pub type FullPool = TransactionPoolHandle<Block, FullClient>;
 /// Of several forks the longest is built on.
 pub type FullSelectChain = sc_consensus::LongestChain<FullBackend, Block>;
 
-type GrandpaBlockImport = sc_consensus_grandpa::GrandpaBlockImport<
-	FullBackend,
-	Block,
-	FullClient,
-	FullSelectChain,
->;
+type GrandpaBlockImport =
+	sc_consensus_grandpa::GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
 
 type BabeBlockImport = sc_consensus_babe::BabeBlockImport<
 	Block,
@@ -234,9 +230,7 @@ pub fn start(mut config: Configuration) -> Result<TaskManager, Error> {
 	}
 }
 
-fn start_with<N: NetworkBackend<Block, Hash>>(
-	config: Configuration,
-) -> Result<TaskManager, Error> {
+fn start_with<N: NetworkBackend<Block, Hash>>(config: Configuration) -> Result<TaskManager, Error> {
 	let PartialComponents {
 		client,
 		backend,

@@ -102,14 +102,9 @@ pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
 
 /// The names that [`get_preset`] knows.
 pub fn preset_names() -> Vec<PresetId> {
-	[
-		DEVELOPMENT_PRESET,
-		LOCAL_PRESET,
-		QUICK_DEVELOPMENT_PRESET,
-		QUICK_LOCAL_PRESET,
-	]
-	.map(PresetId::from)
-	.to_vec()
+	[DEVELOPMENT_PRESET, LOCAL_PRESET, QUICK_DEVELOPMENT_PRESET, QUICK_LOCAL_PRESET]
+		.map(PresetId::from)
+		.to_vec()
 }
 
 fn genesis(validators: &[(Sr25519Keyring, Ed25519Keyring)], pace: &Pace) -> serde_json::Value {
@@ -117,7 +112,8 @@ fn genesis(validators: &[(Sr25519Keyring, Ed25519Keyring)], pace: &Pace) -> serd
 	let session_keys = validators
 		.iter()
 		.map(|(stash, grandpa)| {
-			let keys = SessionKeys { babe: stash.public().into(), grandpa: grandpa.public().into() };
+			let keys =
+				SessionKeys { babe: stash.public().into(), grandpa: grandpa.public().into() };
 			(stash.to_account_id(), stash.to_account_id(), keys)
 		})
 		.collect();

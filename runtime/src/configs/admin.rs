@@ -1,7 +1,7 @@
 //! What keeps the chain itself in order: its timing, migrations, and the admin of test networks.
 
-use frame_support::{migrations::FreezeChainOnFailedMigration, parameter_types, traits::ConstU32};
 use frame_support::weights::Weight;
+use frame_support::{migrations::FreezeChainOnFailedMigration, parameter_types, traits::ConstU32};
 
 use super::system::{MAXIMUM_BLOCK_WEIGHT, NORMAL_DISPATCH_RATIO};
 use crate::{timing, Runtime, RuntimeCall, RuntimeEvent};

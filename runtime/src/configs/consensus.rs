@@ -6,16 +6,12 @@ use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_session::MembershipProof;
 
 use super::staking::{MaxValidators, BONDING_ERAS};
-use crate::{
-	timing, Babe, Historical, Offences, Runtime, RuntimeEvent, Session,
-};
+use crate::{timing, Babe, Historical, Offences, Runtime, RuntimeEvent, Session};
 
 /// The first epoch's rules: a slot has a primary author with a chance of one in four, found by
 /// its VRF, and a secondary one otherwise, so that no slot stays empty.
-pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration = BabeEpochConfiguration {
-	c: (1, 4),
-	allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots,
-};
+pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
+	BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
 
 /// For how many sessions an offence can be reported: as long as the stake behind it is bonded.
 pub struct ReportableSessions;

@@ -11,9 +11,7 @@ use frame_support::{
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
 use sp_runtime::{traits::Bounded, FixedPointNumber, Perquintill};
 
-use crate::{
-	currency::MICRO_CAI, AccountId, Authorship, Balance, Balances, Runtime, RuntimeEvent,
-};
+use crate::{currency::MICRO_CAI, AccountId, Authorship, Balance, Balances, Runtime, RuntimeEvent};
 
 /// One second of computation (10^12 weight units) costs one CAI, a transfer some 0.0003 CAI.
 const FEE_PER_WEIGHT_UNIT: Balance = 1_000_000;

@@ -6,9 +6,7 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 
-use crate::{
-	currency::CAI, timing, AccountId, Balance, Balances, Runtime, Session, Signature,
-};
+use crate::{currency::CAI, timing, AccountId, Balance, Balances, Runtime, Session, Signature};
 
 /// The least self-stake of a validator.
 pub const MINIMUM_VALIDATOR_STAKE: Balance = 100_000 * CAI;

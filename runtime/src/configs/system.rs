@@ -22,7 +22,8 @@ use sp_version::RuntimeVersion;
 
 use crate::{
 	AccountId, Balance, Block, BlockNumber, Hash, Migrations, Nonce, PalletInfo, Runtime,
-	RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, UncheckedExtrinsic, SS58_PREFIX, VERSION,
+	RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, UncheckedExtrinsic, SS58_PREFIX,
+	VERSION,
 };
 
 /// The part of a block that ordinary transactions may fill; the rest is for operational ones.

@@ -4,10 +4,7 @@
 //! each (hard derivation, sr25519), and are thus known to everybody. Deriving needs the standard
 //! library, which the runtime lacks, so that the public keys are written out; a test derives them.
 
-use crate::{
-	currency::CAI,
-	AccountId, Balance,
-};
+use crate::{currency::CAI, AccountId, Balance};
 use sp_core::hex2array;
 
 /// The stash of the coordinator: `//Coordinator`.

@@ -23,7 +23,8 @@ fn all_that_our_pallets_show_is_documented() {
 		let metadata = Runtime::metadata_ir();
 		let mut seen = 0;
 		let mut undocumented = Vec::new();
-		for pallet in metadata.pallets.into_iter().filter(|p| ["Staking", "Timing"].contains(&p.name))
+		for pallet in
+			metadata.pallets.into_iter().filter(|p| ["Staking", "Timing"].contains(&p.name))
 		{
 			let name = pallet.name;
 			let types = [

@@ -1,9 +1,6 @@
 //! Proxies with limited rights.
 
-use frame_support::{
-	assert_ok,
-	traits::InstanceFilter,
-};
+use frame_support::{assert_ok, traits::InstanceFilter};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::Dispatchable;
 
@@ -40,9 +37,8 @@ fn remark() -> RuntimeCall {
 
 #[test]
 fn proxy_types_allow_what_they_say() {
-	let allowed = |kind: ProxyType| {
-		[transfer(), stake(), cancel(), remark()].map(|call| kind.filter(&call))
-	};
+	let allowed =
+		|kind: ProxyType| [transfer(), stake(), cancel(), remark()].map(|call| kind.filter(&call));
 	assert_eq!(allowed(ProxyType::Any), [true, true, true, true]);
 	assert_eq!(allowed(ProxyType::NonTransfer), [false, true, true, true]);
 	assert_eq!(allowed(ProxyType::Staking), [false, true, false, false]);

@@ -70,9 +70,7 @@ fn a_little_less_than_the_minimum_is_refused_and_the_minimum_is_enough() {
 					Error::<Runtime>::BelowRoleMinimum
 				);
 			}
-			assert_ok!(
-				register(role, minimum, &consent).dispatch(RuntimeOrigin::signed(stash()))
-			);
+			assert_ok!(register(role, minimum, &consent).dispatch(RuntimeOrigin::signed(stash())));
 			let candidate = Staking::view_candidate(stash()).expect("is registered");
 			assert_eq!((candidate.role, candidate.self_stake), (role, minimum));
 			assert!(candidate.active);
