@@ -185,9 +185,9 @@ async fn an_upload_without_a_lease_gives_the_task_back() {
 async fn a_task_survives_a_restart_of_its_coordinator() {
 	let mut fake = FakeCoordinator::start([9; 32]).await;
 	let mining = mine(1, &[&fake]);
-	// Two seconds of rendering, during which the coordinator is away for one.
+	// The coordinator goes away in the middle of the rendering.
 	let id = fake.give("brisk");
-	fake.until("the start", |state| state.tasks.is_empty()).await;
+	fake.until("a heartbeat", |state| !state.beats.is_empty()).await;
 	fake.stop().await;
 	tokio::time::sleep(Duration::from_secs(1)).await;
 	fake.listen().await;
@@ -204,7 +204,7 @@ async fn draining_finishes_what_is_in_hand() {
 	let fake = FakeCoordinator::start([9; 32]).await;
 	let mining = mine(1, &[&fake]);
 	fake.give("brisk");
-	fake.until("the start", |state| state.tasks.is_empty()).await;
+	fake.until("a heartbeat", |state| !state.beats.is_empty()).await;
 	fake.give("x");
 	mining.drained().await;
 	let state = fake.state();
@@ -217,7 +217,7 @@ async fn aborting_gives_tasks_back_at_once() {
 	let fake = FakeCoordinator::start([9; 32]).await;
 	let mining = mine(1, &[&fake]);
 	fake.give("slow");
-	fake.until("the start", |state| state.tasks.is_empty()).await;
+	fake.until("a heartbeat", |state| !state.beats.is_empty()).await;
 	mining.phase.send_replace(Phase::Abort);
 	mining.ends().await.unwrap();
 	let state = fake.state();
