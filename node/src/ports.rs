@@ -41,25 +41,45 @@ impl fmt::Display for Use {
 	}
 }
 
-/// Makes sure that the node can listen where `config` says, and that it does so nowhere else.
-///
-/// # Errors
-///
-/// One line that names the port, and the option that sets it.
-pub fn claim(config: &mut Configuration) -> Result<(), String> {
-	for endpoint in config.rpc.addr.iter_mut().flatten() {
-		if !endpoint.is_optional {
-			check(Use::Rpc, endpoint.listen_addr)?;
+/// Where the node is to listen.
+pub struct Ports(Vec<(Use, SocketAddr)>);
+
+impl Ports {
+	/// Reads the ports from `config`, and makes it insist on them.
+	pub fn claim(config: &mut Configuration) -> Self {
+		let mut ports = Vec::new();
+		for endpoint in config.rpc.addr.iter_mut().flatten() {
+			endpoint.retry_random_port = false;
+			if !endpoint.is_optional {
+				ports.push((Use::Rpc, endpoint.listen_addr));
+			}
 		}
-		endpoint.retry_random_port = false;
+		ports.extend(config.prometheus_config.iter().map(|config| (Use::Prometheus, config.port)));
+		ports.extend(
+			config
+				.network
+				.listen_addresses
+				.iter()
+				.filter_map(tcp_address)
+				.map(|address| (Use::Network, address)),
+		);
+		Self(ports)
 	}
-	if let Some(prometheus) = &config.prometheus_config {
-		check(Use::Prometheus, prometheus.port)?;
+
+	/// Whether all ports are free.
+	///
+	/// # Errors
+	///
+	/// One line that names the first port that is not, and the option that sets it.
+	pub fn check(&self) -> Result<(), String> {
+		self.0.iter().try_for_each(|(usage, address)| check(*usage, *address))
 	}
-	for address in config.network.listen_addresses.iter().filter_map(tcp_address) {
-		check(Use::Network, address)?;
+
+	/// As [`Self::check`], of the RPC ports alone.
+	pub fn check_rpc(&self) -> Result<(), String> {
+		let mut rpc = self.0.iter().filter(|(usage, _)| *usage == Use::Rpc);
+		rpc.try_for_each(|(usage, address)| check(*usage, *address))
 	}
-	Ok(())
 }
 
 /// The TCP address in a multiaddress, if there is one.

@@ -23,7 +23,7 @@ use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider};
 use sp_runtime::traits::{BlakeTwo256, Block as BlockT, Hash as HashT};
 
-use crate::{ports, rpc};
+use crate::{ports::Ports, rpc};
 
 /// The functions that the Wasm of the runtime may call.
 type HostFunctions = sp_io::SubstrateHostFunctions;
@@ -223,11 +223,18 @@ fn genesis_hash(
 ///
 /// When a port is in use, or for the reasons of [`new_partial`].
 pub fn start(mut config: Configuration) -> Result<TaskManager, Error> {
-	ports::claim(&mut config).map_err(Error::Other)?;
-	match config.network.network_backend {
+	let ports = Ports::claim(&mut config);
+	ports.check().map_err(Error::Other)?;
+	let started = match config.network.network_backend {
 		NetworkBackendType::Litep2p => start_with::<Litep2pNetworkBackend>(config),
 		NetworkBackendType::Libp2p => start_with::<NetworkWorker<Block, Hash>>(config),
-	}
+	};
+	// Making the genesis takes a while, in which another program may have taken the RPC port; the
+	// error then names no port. The server is what starts last, so that the port is not our own.
+	started.map_err(|error| match (&error, ports.check_rpc()) {
+		(Error::Application(_), Err(taken)) => Error::Other(taken),
+		_ => error,
+	})
 }
 
 fn start_with<N: NetworkBackend<Block, Hash>>(config: Configuration) -> Result<TaskManager, Error> {
