@@ -14,13 +14,15 @@ use sc_network::{
 	Litep2pNetworkBackend, NetworkBackend, NetworkWorker,
 };
 use sc_service::{
-	ChainSpec, Configuration, Error, PartialComponents, TFullBackend, TFullClient, TaskManager,
-	WarpSyncConfig,
+	Configuration, Error, GenesisBlockBuilder, PartialComponents, TFullBackend, TFullClient,
+	TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_blockchain::HeaderBackend;
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider};
+use sp_core::storage::Storage;
 use sp_runtime::traits::{BlakeTwo256, Block as BlockT, Hash as HashT};
 
 use crate::{ports::Ports, rpc};
@@ -97,19 +99,25 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, Error> {
 		})
 		.transpose()?;
 
-	let existing_database = config.database.path().is_some_and(std::path::Path::exists);
 	let executor = sc_service::new_wasm_executor::<HostFunctions>(&config.executor);
+	let backend = sc_service::new_db_backend::<Block>(config.db_config())?;
+	let genesis = config.chain_spec.as_storage_builder().build_storage().map_err(Error::Other)?;
+	ensure_same_chain(config, &backend, &genesis, &executor)?;
+	let genesis_builder = GenesisBlockBuilder::new_with_storage(
+		genesis,
+		!config.no_genesis(),
+		Arc::clone(&backend),
+		executor.clone(),
+	)?;
 	let (client, backend, keystore_container, task_manager) =
-		sc_service::new_full_parts::<Block, RuntimeApi, _>(
+		sc_service::new_full_parts_with_genesis_builder::<Block, RuntimeApi, _, _>(
 			config,
 			telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()),
-			executor.clone(),
-			Vec::new(),
+			executor,
+			backend,
+			genesis_builder,
+			false,
 		)?;
-	if existing_database {
-		let found = client.chain_info().genesis_hash;
-		ensure_same_chain(config, &executor, found)?;
-	}
 	let client = Arc::new(client);
 	let telemetry = telemetry.map(|(worker, telemetry)| {
 		task_manager.spawn_handle().spawn("telemetry", None, worker.run());
@@ -185,36 +193,29 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, Error> {
 	})
 }
 
-/// Makes sure that a database is of the chain that the node is started on: it would otherwise go
-/// on with the other chain, under the name of this one.
+/// Makes sure that a database which has a chain has the one that the node is started on: it would
+/// otherwise go on with the other chain, under the name of this one.
 fn ensure_same_chain(
 	config: &Configuration,
+	backend: &FullBackend,
+	genesis: &Storage,
 	executor: &impl RuntimeVersionOf,
-	found: Hash,
 ) -> Result<(), Error> {
-	let expected = genesis_hash(config.chain_spec.as_ref(), executor)?;
+	let Some(found) = backend.blockchain().hash(0)? else {
+		return Ok(());
+	};
+	let version = sc_service::resolve_state_version_from_wasm::<_, BlakeTwo256>(genesis, executor)?;
+	let state_root = BlakeTwo256::trie_root(genesis.top.clone().into_iter().collect(), version);
+	let expected = sc_service::construct_genesis_block::<Block>(state_root, version).hash();
 	if found == expected {
 		return Ok(());
 	}
 	let path = config.database.path().map_or_else(String::new, |path| path.display().to_string());
 	Err(Error::Other(format!(
-		"the database at {path} belongs to another chain: its genesis is {found}, that of {} is \
-		 {expected}. Delete it with `purge-chain`, or choose another --base-path.",
+		"the database at {path} belongs to another chain: its genesis is {found:?}, that of {} is \
+		 {expected:?}. Delete it with `purge-chain`, or choose another --base-path.",
 		config.chain_spec.name(),
 	)))
-}
-
-/// The hash of the first block of a chain.
-fn genesis_hash(
-	chain_spec: &dyn ChainSpec,
-	executor: &impl RuntimeVersionOf,
-) -> Result<Hash, Error> {
-	let storage = chain_spec.as_storage_builder().build_storage().map_err(Error::Other)?;
-	let version =
-		sc_service::resolve_state_version_from_wasm::<_, BlakeTwo256>(&storage, executor)?;
-	let state_root = BlakeTwo256::trie_root(storage.top.into_iter().collect(), version);
-	let block = sc_service::construct_genesis_block::<Block>(state_root, version);
-	Ok(block.header().hash())
 }
 
 /// Starts a node. It runs until the returned task manager is told to stop.

@@ -49,7 +49,7 @@ const STASH_FREE_BALANCE: Balance = 10_000 * CAI;
 const OPERATOR_BALANCE: Balance = 1_000 * CAI;
 
 /// Where the coordinator of the presets says that it listens.
-const COORDINATOR_ENDPOINT: &str = "ws://127.0.0.1:9960";
+const COORDINATOR_ENDPOINT: &str = "ws://127.0.0.1:9981";
 
 /// The people of the presets: they own CAI, and some of them are validators, too.
 const PEOPLE: [Sr25519Keyring; 6] = [
