@@ -14,8 +14,8 @@ use sc_network::{
 	Litep2pNetworkBackend, NetworkBackend, NetworkWorker,
 };
 use sc_service::{
-	Configuration, Error, GenesisBlockBuilder, PartialComponents, TFullBackend, TFullClient,
-	TaskManager, WarpSyncConfig,
+	ChainType, Configuration, Error, GenesisBlockBuilder, PartialComponents, TFullBackend,
+	TFullClient, TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
@@ -331,7 +331,9 @@ fn start_with<N: NetworkBackend<Block, Hash>>(config: Configuration) -> Result<T
 
 	let role = config.role;
 	let name = config.network.node_name.clone();
-	let force_authoring = config.force_authoring;
+	// The one validator of a development chain has no peers to wait for.
+	let force_authoring =
+		config.force_authoring || matches!(config.chain_spec.chain_type(), ChainType::Development);
 	let grandpa_enabled = !config.disable_grandpa;
 	sc_service::spawn_tasks(sc_service::SpawnTasksParams {
 		config,
