@@ -211,7 +211,7 @@ impl Fleet {
 		self.leaving.append(&mut self.members);
 		let held: usize = self.leaving.values().map(|member| member.link.held()).sum();
 		if held > 0 {
-			info!("finishing {held} tasks in hand; Ctrl-C again gives them back at once");
+			info!("finishing the tasks in hand: {held}; Ctrl-C again gives them back at once");
 		}
 		let lead = |fleet: &Self, phase| {
 			for member in fleet.leaving.values() {
