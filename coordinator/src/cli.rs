@@ -3,7 +3,10 @@
 use crate::scheduler::SchedulerOptions;
 use crate::store::Retention;
 use clap::{Args, Parser, Subcommand};
-use cuckoo_chain_client::{parse_account, parse_hash, AccountId32};
+use cuckoo_chain_client::{
+	key_command::{KeyCommand, LOCAL_NODE},
+	parse_hash,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
@@ -37,7 +40,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
 	/// WebSocket address of a node.
-	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
+	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = LOCAL_NODE)]
 	pub chain: String,
 	/// File with the secret of the operator account.
 	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
@@ -144,52 +147,6 @@ impl RunArgs {
 			bytes: self.retention_mib as usize * 1024 * 1024,
 		}
 	}
-}
-
-/// What can be done with operator keys.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-	/// Make a new key and write its secret phrase to a new file that only you can read.
-	Generate {
-		/// The file; it must not exist.
-		#[arg(long, value_name = "FILE")]
-		out: PathBuf,
-	},
-	/// Show address and public key of the key in a file.
-	Show {
-		/// The file.
-		#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
-		key: PathBuf,
-	},
-	/// Print the proof that the key agrees to serve a stash as its coordinator, and the whole
-	/// `staking.register` call with it, to be pasted into polkadot.js Apps.
-	Prove(ProveArgs),
-}
-
-/// For whom and as what an operator key is to serve.
-#[derive(Debug, Args)]
-pub struct ProveArgs {
-	/// Account (SS58) that stakes and will send the call.
-	#[arg(long, value_name = "SS58", value_parser = parse_account)]
-	pub stash: AccountId32,
-	/// WebSocket address of a node of the chain.
-	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
-	pub chain: String,
-	/// File with the secret of the operator account.
-	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
-	pub key: PathBuf,
-	/// How much of its idle stake the stash puts behind the coordinator, in CAI.
-	#[arg(long, value_name = "CAI", default_value_t = 2_000_000)]
-	pub self_stake: u64,
-	/// Name to show to others, at most 64 bytes.
-	#[arg(long, default_value = "")]
-	pub name: String,
-	/// How to reach you, at most 128 bytes.
-	#[arg(long, default_value = "")]
-	pub contact: String,
-	/// URL at which miners reach the coordinator (ws://HOST:9981); may be given up to four times.
-	#[arg(long = "endpoint", value_name = "URL", required = true)]
-	pub endpoints: Vec<String>,
 }
 
 #[cfg(test)]

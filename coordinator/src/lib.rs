@@ -12,7 +12,6 @@
 pub mod app_server;
 pub mod assignment;
 pub mod cli;
-pub mod key_command;
 pub mod listener;
 pub mod miner_server;
 pub mod picture;

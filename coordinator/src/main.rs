@@ -2,11 +2,11 @@
 
 use anyhow::{bail, Context};
 use clap::Parser;
-use cuckoo_chain_client::{keys, watch_registry, ChainClient};
+use cuckoo_chain_client::{key_command, keys, watch_registry, ChainClient, Role};
 use cuckoo_coordinator::{
 	app_server::serve_apps,
 	cli::{Cli, Command, RunArgs},
-	key_command, listener,
+	listener,
 	miner_server::serve_miners,
 	registry::chain::snapshots,
 	service::{Identity, Service},
@@ -31,13 +31,15 @@ const CLOSE: Duration = Duration::from_secs(3);
 async fn main() -> ExitCode {
 	let cli = Cli::parse();
 	let outcome = match cli.command {
-		Some(Command::Key(command)) => key_command::run(command, &mut stdout()).await,
+		Some(Command::Key(command)) => {
+			key_command::run(command, Role::Coordinator, &mut stdout()).await.map_err(Into::into)
+		},
 		None => run(cli.run).await,
 	};
 	match outcome {
 		Ok(()) => ExitCode::SUCCESS,
 		Err(error) => {
-			eprintln!("Error: {error:#}");
+			eprintln!("error: {error:#}");
 			ExitCode::FAILURE
 		},
 	}

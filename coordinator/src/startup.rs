@@ -1,10 +1,9 @@
 //! What must hold before the coordinator starts: its operator is registered as an active coordinator
 //! at a finalized block. If not, the error names the condition that is missing and what to do.
 
-use cuckoo_chain_client::{AccountId32, BlockRef, Candidate, ChainClient, ChainError, Role};
-
-/// Plancks of one CAI.
-const CAI: u128 = 1_000_000_000_000_000_000;
+use cuckoo_chain_client::{
+	format_cai, AccountId32, BlockRef, Candidate, ChainClient, ChainError, Role,
+};
 
 /// Why the coordinator does not start. Each is one line.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +43,7 @@ pub enum StartupError {
 	#[error(
 		"the coordinator of stash {stash} is not active at finalized block {block}: its self-stake of \
 		{} CAI is below the minimum for coordinators; add stake from the stash",
-		cai(*self_stake)
+		format_cai(*self_stake)
 	)]
 	NotActive {
 		/// Its stash.
@@ -54,18 +53,6 @@ pub enum StartupError {
 		/// Where that is so.
 		block: BlockRef,
 	},
-}
-
-/// An amount in CAI, as people write it.
-fn cai(plancks: u128) -> String {
-	let fraction = format!("{:018}", plancks % CAI);
-	let fraction = fraction.trim_end_matches('0');
-	let whole = plancks / CAI;
-	if fraction.is_empty() {
-		whole.to_string()
-	} else {
-		format!("{whole}.{fraction}")
-	}
 }
 
 /// The registration of this coordinator, if it may start: the chain is the `expected` one where one
@@ -108,6 +95,7 @@ fn standing(
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use cuckoo_chain_client::CAI;
 
 	const OPERATOR: AccountId32 = AccountId32([2; 32]);
 	const BLOCK: BlockRef = BlockRef { number: 7, hash: [0xab; 32] };
@@ -148,12 +136,5 @@ mod tests {
 			assert!(message.contains("#7"), "{message}");
 			assert_eq!(message.lines().count(), 1, "{message}");
 		}
-	}
-
-	#[test]
-	fn amounts_are_shown_in_cai() {
-		assert_eq!(cai(0), "0");
-		assert_eq!(cai(2_000_000 * CAI), "2000000");
-		assert_eq!(cai(1), "0.000000000000000001");
 	}
 }

@@ -21,7 +21,7 @@ fn complaint(args: &[&str]) -> String {
 	let (code, stderr) = run(args);
 	assert_eq!(code, Some(1), "{stderr}");
 	assert_eq!(stderr.lines().count(), 1, "{stderr}");
-	assert!(stderr.starts_with("Error: ") && !stderr.contains("panicked"), "{stderr}");
+	assert!(stderr.starts_with("error: ") && !stderr.contains("panicked"), "{stderr}");
 	stderr
 }
 

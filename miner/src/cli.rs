@@ -1,14 +1,14 @@
 //! The command line.
 
-use crate::{discovery::Selection, text::parse_cai};
+use crate::discovery::Selection;
 use clap::{Args, Parser, Subcommand};
-use cuckoo_chain_client::{parse_account, parse_hash, AccountId32};
+use cuckoo_chain_client::{
+	key_command::{KeyCommand, LOCAL_NODE},
+	parse_account, parse_hash, AccountId32,
+};
 use cuckoo_coordinator_api::miner::MAX_SLOTS;
 use cuckoo_diffusion::{Device, Sampler};
 use std::{path::PathBuf, str::FromStr};
-
-/// Where a node of one's own listens.
-const LOCAL_NODE: &str = "ws://127.0.0.1:9944";
 
 /// Renders pictures for coordinators and is paid by the chain.
 ///
@@ -20,7 +20,7 @@ const LOCAL_NODE: &str = "ws://127.0.0.1:9944";
 	args_conflicts_with_subcommands = true,
 	subcommand_negates_reqs = true,
 	after_help = "The key must be the operator of a registered miner: see `cuckoo-miner key`.\n\
-		What is logged can be set by CUCKOO_LOG, such as CUCKOO_LOG=debug."
+		What is logged can be set by RUST_LOG, such as RUST_LOG=debug."
 )]
 pub struct Cli {
 	/// How to mine, where no command is given.
@@ -34,12 +34,12 @@ pub struct Cli {
 /// Everything that the program does apart from mining.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-	/// Makes operator keys and proves that they agree to work for a stash.
+	/// Make, show and prove operator keys.
 	#[command(subcommand)]
 	Key(KeyCommand),
-	/// Loads the models and lists them: name, digest, size, notice.
+	/// Load the models and list them: name, digest, size, notice.
 	Models(ModelsArgs),
-	/// Renders one picture to a file, without chain and coordinator.
+	/// Render one picture to a file, without chain and coordinator.
 	Render(Box<RenderArgs>),
 }
 
@@ -110,49 +110,6 @@ impl MineArgs {
 			blocked: self.blocked.iter().copied().collect(),
 		}
 	}
-}
-
-/// What can be done with operator keys.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-	/// Makes a new key and writes it to a file that only you can read.
-	Generate {
-		/// Where to write it; a file that exists is left as it is.
-		#[arg(long, value_name = "FILE")]
-		out: PathBuf,
-	},
-	/// Shows address and public key of a key file.
-	Show {
-		/// The key file.
-		#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
-		key: PathBuf,
-	},
-	/// Proves that the key agrees to be the operator of a stash, and prints the registration as a
-	/// call to paste into polkadot.js Apps.
-	Prove(ProveArgs),
-}
-
-/// A registration.
-#[derive(Debug, Args)]
-pub struct ProveArgs {
-	/// The account whose stake answers for the miner; it sends the call.
-	#[arg(long, value_name = "SS58", value_parser = account)]
-	pub stash: AccountId32,
-	/// WebSocket address of a node of the chain.
-	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = LOCAL_NODE)]
-	pub chain: String,
-	/// The operator's key file.
-	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
-	pub key: PathBuf,
-	/// How much of its idle stake the stash puts behind itself [default: the minimum of a miner].
-	#[arg(long, value_name = "CAI", value_parser = parse_cai)]
-	pub self_stake: Option<u128>,
-	/// Name to show on the chain, at most 64 bytes.
-	#[arg(long, value_name = "TEXT", default_value = "", value_parser = bounded::<64>)]
-	pub name: String,
-	/// How people can reach you, at most 128 bytes.
-	#[arg(long, value_name = "TEXT", default_value = "", value_parser = bounded::<128>)]
-	pub contact: String,
 }
 
 /// Which models to list.
@@ -259,14 +216,6 @@ fn endpoint(text: &str) -> Result<String, String> {
 	}
 }
 
-fn bounded<const BYTES: usize>(text: &str) -> Result<String, String> {
-	if text.len() <= BYTES {
-		Ok(text.to_owned())
-	} else {
-		Err(format!("it has {} bytes; at most {BYTES} are allowed", text.len()))
-	}
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -331,17 +280,6 @@ mod tests {
 
 	#[test]
 	fn commands_stand_alone() {
-		let cli = parse(&["key", "prove", "--stash", STASH, "--key", "k"]).unwrap();
-		let Some(Command::Key(KeyCommand::Prove(prove))) = cli.command else { panic!("{cli:?}") };
-		assert_eq!((prove.self_stake, &*prove.name, &*prove.contact), (None, "", ""));
-		let stake = ["key", "prove", "--stash", STASH, "--key", "k", "--self-stake", "20000.5"];
-		let Some(Command::Key(KeyCommand::Prove(prove))) = parse(&stake).unwrap().command else {
-			panic!("must parse")
-		};
-		assert_eq!(prove.self_stake, Some(200_005 * 10u128.pow(17)));
-		let long = "x".repeat(65);
-		assert!(refusal(&["key", "prove", "--stash", STASH, "--key", "k", "--name", &long])
-			.contains("at most 64"));
 		assert!(parse(&["key", "generate", "--out", "k"]).unwrap().command.is_some());
 		assert!(parse(&["models", "--models", "m"]).unwrap().command.is_some());
 		let render = ["render", "--models", "m", "--prompt", "x", "--out", "o"];

@@ -13,6 +13,7 @@ use crate::{
 	shutdown::Phase,
 	tasks::{self, Lease},
 };
+use cuckoo_chain_client::format_cai;
 use cuckoo_coordinator_api::{
 	error::Refusal,
 	miner::{Assignment, FailureReason, FailureReport},
@@ -198,7 +199,7 @@ impl Link {
 		info!(
 			"connected to {coordinator} at {}, stake {} CAI",
 			connection.endpoint(),
-			crate::text::cai(coordinator.weight)
+			format_cai(coordinator.weight)
 		);
 		self.connection.send_replace(Some(Arc::clone(&connection)));
 		self.status.send_replace(Status::Up);

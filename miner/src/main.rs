@@ -6,16 +6,14 @@
 //!   session over it;
 //! - [`tasks`]: one task from the assignment to the end; [`worker`]: the thread that renders;
 //! - [`shutdown`], [`report`], [`backoff`], [`text`]: what the others need;
-//! - [`cli`], [`keys`], [`models`]: the command line and its commands.
+//! - [`cli`], [`models`]: the command line and its commands.
 
 mod backoff;
-mod chain_facts;
 mod cli;
 mod connection;
 mod context;
 mod discovery;
 mod fleet;
-mod keys;
 mod link;
 mod models;
 mod report;
@@ -30,10 +28,11 @@ mod fake_coordinator;
 
 use clap::Parser as _;
 use cli::{Cli, Command, MineArgs};
+use cuckoo_chain_client::{key_command, Role};
 use std::{io::IsTerminal as _, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless CUCKOO_LOG says otherwise.
+/// What is logged unless RUST_LOG says otherwise.
 const LOG_FILTER: &str = "warn,cuckoo_miner=info,cuckoo_diffusion=info,cuckoo_chain_client=info";
 
 #[tokio::main]
@@ -42,7 +41,9 @@ async fn main() -> ExitCode {
 	start_log();
 	let result = match cli.command {
 		None => mine(&cli.mine).await,
-		Some(Command::Key(command)) => keys::run(command).await,
+		Some(Command::Key(command)) => {
+			key_command::run(command, Role::Miner, &mut std::io::stdout()).await.map_err(Into::into)
+		},
 		Some(Command::Models(args)) => models::list(&args),
 		Some(Command::Render(args)) => models::render(&args),
 	};
@@ -63,7 +64,7 @@ async fn mine(args: &MineArgs) -> anyhow::Result<()> {
 }
 
 fn start_log() {
-	let filter = EnvFilter::try_from_env("CUCKOO_LOG").unwrap_or_else(|_| LOG_FILTER.into());
+	let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| LOG_FILTER.into());
 	tracing_subscriber::fmt()
 		.with_env_filter(filter)
 		.with_target(false)

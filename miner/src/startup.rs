@@ -2,13 +2,10 @@
 //! and the device, the node, the chain, the registration. Each failure is one line that says what to
 //! do.
 
-use crate::{
-	chain_facts::minimum_stake, cli::MineArgs, context::Context, keys::account, models, text::cai,
-	worker::Worker,
-};
+use crate::{cli::MineArgs, context::Context, models, worker::Worker};
 use anyhow::{anyhow, Context as _};
 use cuckoo_chain_client::{
-	keys, watch_registry, AccountId32, Candidate, ChainClient, Registry, Role,
+	format_cai, keys, watch_registry, AccountId32, Candidate, ChainClient, Registry, Role,
 };
 use std::{path::Path, sync::Arc};
 use tokio::sync::watch;
@@ -43,9 +40,9 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	}
 
 	let registry = watch_registry(client.clone()).await?;
-	let operator = account(&keypair);
+	let operator = keypair.public_key().to_account_id();
 	let candidate = client.candidate_by_operator(&operator).await?;
-	let minimum = minimum_stake(&client).await?;
+	let minimum = client.minimum_stake(Role::Miner).await?;
 	let candidate = check_registration(candidate, minimum).map_err(|missing| {
 		let block = registry.borrow().block;
 		let hint = missing.hint(&args.chain, key_file);
@@ -54,7 +51,7 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	info!(
 		"mining as {operator} for the stash {}, stake {} CAI",
 		candidate.stash,
-		cai(candidate.weight)
+		format_cai(candidate.weight)
 	);
 
 	let context = Context::new(keypair, client.genesis(), offers, args.slots, worker)?;
@@ -70,8 +67,8 @@ enum Missing {
 	Role(Role),
 	#[error(
 		"is not active: the self-stake of its stash {stash} is {} CAI, the minimum is {} CAI",
-		cai(*self_stake),
-		cai(*minimum)
+		format_cai(*self_stake),
+		format_cai(*minimum)
 	)]
 	Stake { stash: AccountId32, self_stake: u128, minimum: u128 },
 }

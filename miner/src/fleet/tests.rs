@@ -4,7 +4,6 @@
 use super::*;
 use crate::{
 	fake_coordinator::{FakeCoordinator, GENESIS},
-	keys::account,
 	models,
 	worker::{tests::puppet, Worker},
 };
@@ -25,7 +24,7 @@ struct Mining {
 fn registry(coordinators: &[&FakeCoordinator]) -> Arc<Registry> {
 	let miner = Candidate {
 		stash: AccountId32([3; 32]),
-		operator: account(&dev::bob()),
+		operator: dev::bob().public_key().to_account_id(),
 		role: Role::Miner,
 		weight: 1,
 		self_stake: 1,

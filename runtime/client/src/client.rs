@@ -112,6 +112,21 @@ impl ChainClient {
 		})
 	}
 
+	/// The least self-stake of a `role`, in planck.
+	pub async fn minimum_stake(&self, role: Role) -> Result<u128, ChainError> {
+		let at_block = self.at_finalized().await?;
+		let question = cuckoo::runtime_apis().staking_api().constants();
+		let constants = answer("the least self-stake of a role", &at_block, async {
+			at_block.runtime_apis().call(question).await
+		})
+		.await?;
+		Ok(match role {
+			Role::Validator => constants.validator_minimum,
+			Role::Miner => constants.miner_minimum,
+			Role::Coordinator => constants.coordinator_minimum,
+		})
+	}
+
 	/// The candidate that `operator` serves at the last finalized block.
 	pub async fn candidate_by_operator(
 		&self,

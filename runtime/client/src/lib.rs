@@ -5,19 +5,23 @@
 //! - [`watch_registry`]: the registry at each finalized block, over restarts of the node.
 //! - [`keys`]: files that hold the secret of an operator.
 //! - [`consent`]: the proof that an operator agrees to serve a stash.
+//! - [`key_command`]: the `key` commands of the programs that run with an operator key.
 //! - [`cuckoo`]: everything on the chain, typed, generated from its metadata.
 //!
 //! Amounts are in planck: 10^18 of them are one CAI.
 
 mod account;
+mod amount;
 mod client;
 pub mod consent;
 mod error;
+pub mod key_command;
 pub mod keys;
 mod registry;
 mod watch;
 
 pub use account::{parse_account, parse_hash, AccountError};
+pub use amount::{format_cai, parse_cai, CAI};
 pub use client::{ChainClient, ChainConfig};
 pub use error::ChainError;
 pub use registry::{BlockRef, Candidate, Registry, Role, UnknownRole};
