@@ -16,7 +16,7 @@ use crate::{
 		accounts, get_preset, preset_names, DEVELOPMENT_PRESET, LOCAL_PRESET,
 		QUICK_DEVELOPMENT_PRESET, QUICK_LOCAL_PRESET,
 	},
-	AccountId, Babe, Balances, Runtime, Session, Staking, Sudo,
+	AccountId, Babe, Balances, Runtime, Session, Staking,
 };
 
 #[test]
@@ -90,7 +90,10 @@ fn presets_register_who_is_needed_for_a_demo() {
 				// Operators sign transactions, and so need something to pay fees with.
 				assert!(Balances::free_balance(&miner.operator) >= CAI);
 			}
-			assert_eq!(Sudo::key(), Some(Sr25519Keyring::Alice.to_account_id()));
+			assert_eq!(
+				pallet_sudo::Key::<Runtime>::get(),
+				Some(Sr25519Keyring::Alice.to_account_id())
+			);
 		});
 	}
 }
