@@ -1,13 +1,12 @@
 //! Carries out what the command line asks for.
 
-use cuckoo_runtime::Block;
 use sc_cli::{Error, Result, SubstrateCli};
 use sc_service::{Error as ServiceError, PartialComponents};
 
 use crate::{
 	chain_spec,
 	cli::{Cli, KeyCmd, Subcommand},
-	service,
+	service::{self, Block},
 };
 
 impl SubstrateCli for Cli {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cuckoo_runtime::{AccountId, Block, BlockNumber, Hash, Nonce};
+use cuckoo_runtime::{AccountId, BlockNumber, Hash, Nonce};
 use jsonrpsee::RpcModule;
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 use sc_consensus_babe::BabeWorkerHandle;
@@ -15,7 +15,7 @@ use sc_rpc::SubscriptionTaskExecutor;
 use sp_keystore::KeystorePtr;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
-use crate::service::{FullBackend, FullClient, FullPool, FullSelectChain};
+use crate::service::{Block, FullBackend, FullClient, FullPool, FullSelectChain};
 
 /// What GRANDPA's methods read.
 #[derive(Clone)]

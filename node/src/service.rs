@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cuckoo_runtime::{Block, Hash, RuntimeApi};
+use cuckoo_runtime::{Hash, Header, RuntimeApi};
 use futures::FutureExt;
 use sc_client_api::Backend as _;
 use sc_consensus_babe::{BabeLink, BabeWorkerHandle, SlotProportion};
@@ -23,9 +23,17 @@ use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_blockchain::HeaderBackend;
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider};
 use sp_core::storage::Storage;
-use sp_runtime::traits::{BlakeTwo256, Block as BlockT, Hash as HashT};
+use sp_runtime::{
+	generic,
+	traits::{BlakeTwo256, Block as BlockT, Hash as HashT},
+	OpaqueExtrinsic,
+};
 
 use crate::{ports::Ports, rpc};
+
+/// A block as the node sees it. Only the runtime understands the transactions in it: for the node and
+/// those who ask it over JSON-RPC, they are bytes.
+pub type Block = generic::Block<Header, OpaqueExtrinsic>;
 
 /// The functions that the Wasm of the runtime may call.
 type HostFunctions = sp_io::SubstrateHostFunctions;
