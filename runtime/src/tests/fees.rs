@@ -7,6 +7,7 @@ use frame_support::{
 		fungible::{Balanced, Inspect},
 		OnUnbalanced,
 	},
+	weights::Weight,
 };
 use pallet_transaction_payment::Multiplier;
 use sp_keyring::Sr25519Keyring;
@@ -61,7 +62,7 @@ fn fees_rise_with_full_blocks_and_never_fall_below_the_listed_ones() {
 	chain(DEVELOPMENT_PRESET).execute_with(|| {
 		type Update = <Runtime as pallet_transaction_payment::Config>::FeeMultiplierUpdate;
 		let now = Multiplier::one();
-		System::set_block_consumed_resources(Default::default(), 0);
+		System::set_block_consumed_resources(Weight::zero(), 0);
 		assert_eq!(Update::convert(now), now, "an empty block");
 
 		let weights = <Runtime as frame_system::Config>::BlockWeights::get();

@@ -6,7 +6,7 @@ use sp_runtime::traits::Dispatchable;
 
 use super::chain;
 use crate::{
-	configs::ProxyType, currency::CAI, genesis_config_presets::DEVELOPMENT_PRESET, Balances,
+	configs::ProxyType, currency::CAI, genesis_config_presets::DEVELOPMENT_PRESET, Balances, Hash,
 	RuntimeCall, RuntimeOrigin, Staking,
 };
 
@@ -27,7 +27,7 @@ fn stake() -> RuntimeCall {
 fn cancel() -> RuntimeCall {
 	RuntimeCall::Proxy(pallet_proxy::Call::reject_announcement {
 		delegate: Sr25519Keyring::Bob.to_account_id().into(),
-		call_hash: Default::default(),
+		call_hash: Hash::zero(),
 	})
 }
 

@@ -12,7 +12,8 @@ use crate::{
 /// Makes a block that begins the session `index`.
 fn begin_session(index: u32) {
 	let slots = timing::SessionLength::<Runtime>::get();
-	let number: BlockNumber = index + 1;
+	// The genesis helper has begun the first block.
+	let number: BlockNumber = index + 2;
 	begin_block(number, 1 + u64::from(index) * slots);
 	Babe::on_initialize(number);
 	Session::on_initialize(number);
