@@ -5,7 +5,7 @@ use cuckoo_chain_client::{
 	consent::{self, Info, Registration},
 	cuckoo, AccountId32, ChainClient, Keypair, Role,
 };
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use subxt_signer::sr25519::dev;
 
 /// Planck in one CAI.
@@ -93,9 +93,11 @@ impl Candidate {
 	}
 }
 
-/// Writes a key file with a development key.
+/// Writes a key file that only its owner can read.
 pub fn write_key_file(path: &Path, uri: &str) -> Result<()> {
-	fs::write(path, uri).with_context(|| format!("cannot write {}", path.display()))
+	fs::write(path, uri)
+		.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o600)))
+		.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Gives each candidate what it stakes and something for fees. Alice pays.

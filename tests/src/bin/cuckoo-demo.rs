@@ -17,7 +17,7 @@ use cuckoo_e2e::{
 };
 use std::{
 	fs,
-	io::Write as _,
+	io::{IsTerminal as _, Write as _},
 	path::{Path, PathBuf},
 	process::ExitCode,
 	time::{Duration, Instant},
@@ -182,16 +182,21 @@ async fn render(app: &App, request: TaskRequest, out: &Path) -> Result<PathBuf> 
 
 /// Offers the small tasks, one after the other so that each is drawn among all miners.
 async fn beside(app: &App, arguments: &Arguments) -> Result<()> {
+	let on_terminal = std::io::stdout().is_terminal();
 	for number in 1..=arguments.tasks {
 		let request =
 			TaskRequest { width: 64, height: 64, steps: 4, ..TaskRequest::new(&arguments.prompt) };
 		let task = app.offer(request).await?.task_id;
 		let done = app.wait(&task, PATIENCE).await?;
 		save(app, &done, &arguments.out, (64, 64)).await?;
-		print!("\r          {number} of {} done", arguments.tasks);
-		std::io::stdout().flush()?;
+		if on_terminal {
+			print!("\r          {number} of {} done", arguments.tasks);
+			std::io::stdout().flush()?;
+		}
 	}
-	println!();
+	if on_terminal {
+		println!();
+	}
 	Ok(())
 }
 
