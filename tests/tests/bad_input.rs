@@ -12,6 +12,7 @@ use cuckoo_e2e::{
 use std::{
 	fs,
 	net::TcpListener,
+	os::unix::fs::PermissionsExt,
 	path::{Path, PathBuf},
 	time::Duration,
 };
@@ -87,11 +88,14 @@ async fn key_files() {
 	let nowhere = "ws://127.0.0.1:1";
 	let (_empty_dir, empty) = file("empty", "");
 	let (_words_dir, words) = file("words", "these are not the words of a secret phrase");
+	let (_exposed_dir, exposed) = file("exposed", &format!("0x{}", "12".repeat(32)));
+	fs::set_permissions(&exposed, fs::Permissions::from_mode(0o644)).unwrap();
 	for arguments in [Arguments::coordinator(nowhere), Arguments::miner(nowhere)] {
 		let with = async |path: &str| arguments.refusal_with("--key", path).await;
 		says(&with("missing.key").await, &["missing.key", "no key file"]);
 		says(&with(&empty).await, &[&empty, "empty"]);
 		says(&with(&words).await, &[&words, "holds no key"]);
+		says(&with(&exposed).await, &[&exposed, "chmod 600"]);
 	}
 }
 
@@ -185,8 +189,16 @@ async fn node_arguments() {
 	let port = taken.local_addr().unwrap().port().to_string();
 	let base = tempfile::tempdir().unwrap();
 	let base = base.path().to_str().unwrap();
-	let dev =
-		["--chain", "quick", "--alice", "--base-path", base, "--no-prometheus", "--no-telemetry"];
+	let dev = [
+		"--chain",
+		"quick",
+		"--alice",
+		"--base-path",
+		base,
+		"--unsafe-force-node-key-generation",
+		"--no-prometheus",
+		"--no-telemetry",
+	];
 	for (option, other) in [("--rpc-port", "--port"), ("--port", "--rpc-port")] {
 		let [free] = ports::free().unwrap();
 		let free = free.to_string();
@@ -230,7 +242,7 @@ async fn what_apps_ask_for() {
 	for (body, code) in [
 		("{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": ", -32_700),
 		("[]", -32_600),
-		("{\"hello\": true}", -32_600),
+		("{\"jsonrpc\":\"2.0\",\"id\":1}", -32_600),
 		("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"cuckoo_nothing\",\"params\":{}}", -32_601),
 		("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"cuckoo_offerTask\",\"params\":{}}", -32_602),
 		(
