@@ -81,6 +81,9 @@ pub enum ChainError {
 	},
 }
 
+/// What the libraries write before the cause as it passes their layers; it tells people nothing.
+const LAYERS: [&str; 3] = ["Backend error: ", "RPC error: ", "client error: "];
+
 /// An error and everything that caused it, without repetitions, on one line.
 pub(crate) fn describe(error: &dyn Error) -> String {
 	let mut text = one_line(&error.to_string());
@@ -96,6 +99,7 @@ pub(crate) fn describe(error: &dyn Error) -> String {
 }
 
 fn one_line(text: &str) -> String {
+	let text = LAYERS.iter().fold(text.to_owned(), |text, layer| text.replace(layer, ""));
 	text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -110,6 +114,13 @@ mod tests {
 		struct Outer(#[source] std::io::Error);
 		let error = Outer(std::io::Error::other("disk\nfull"));
 		assert_eq!(describe(&error), "cannot read: disk full");
+	}
+
+	#[test]
+	fn the_layers_of_libraries_are_left_out() {
+		let error =
+			std::io::Error::other("RPC error: client error: RPC error: client error: refused");
+		assert_eq!(describe(&error), "refused");
 	}
 
 	#[test]

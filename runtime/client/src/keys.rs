@@ -29,7 +29,7 @@ const ENTROPY_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
 	/// There is no such file.
-	#[error("there is no key file {}: check the path, or make a new key", path.display())]
+	#[error("there is no key file {}: check the path, or make one with `key generate`", path.display())]
 	NotFound {
 		/// Where it was sought.
 		path: PathBuf,
