@@ -82,7 +82,7 @@ mod tests {
 		assert_eq!(parse_hash(&digits), Ok([15; 32]));
 		assert_eq!(parse_hash(&format!("0x{digits}")), Ok([15; 32]));
 		for bad in ["", "0x", "0x12", &format!("0x{digits}00"), &"g".repeat(64)] {
-			assert_eq!(parse_hash(bad), Err(AccountError::Hash { text: bad.into() }));
+			assert_eq!(parse_hash(bad), Err(AccountError::Hash { text: clip(bad) }));
 		}
 	}
 }
