@@ -102,7 +102,6 @@ fn built_in(chain: &BuiltIn) -> Result<ChainSpec, String> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use sc_service::ChainSpec as _;
 	use sp_runtime::BuildStorage;
 
 	#[test]

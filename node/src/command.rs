@@ -94,8 +94,6 @@ pub fn run() -> Result<()> {
 /// An error in one line.
 pub fn describe(error: &Error) -> String {
 	match error {
-		// What the user gave is the message; the library would say `Invalid input` before it.
-		Error::Input(message) => one_line(message),
 		Error::NetworkKeyNotFound(path) => format!(
 			"a validator needs a network key, and there is none at {}: make one with `{} key \
 			 generate-node-key --file {0}`, or let a test node make one with \
@@ -104,7 +102,7 @@ pub fn describe(error: &Error) -> String {
 			Cli::executable_name(),
 		),
 		// What went wrong is said inside; the library would name its own kind of error before it.
-		Error::Service(ServiceError::Other(message)) => one_line(message),
+		Error::Input(message) | Error::Service(ServiceError::Other(message)) => one_line(message),
 		Error::Service(ServiceError::Application(error)) | Error::Application(error) => {
 			one_line(&error.to_string())
 		},

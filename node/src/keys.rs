@@ -51,7 +51,7 @@ impl SessionKeysCmd {
 		};
 		let keystore = LocalKeystore::open(&path, password)
 			.map_err(|error| format!("cannot open the keystore {}: {error}", path.display()))?;
-		let Announcement { keys, proof, call } = announce(&self.owner, keystore.into())?;
+		let Announcement { keys, proof, call } = announce(&self.owner, keystore.into());
 		println!("owner     {}", self.owner);
 		println!("keystore  {}", path.display());
 		println!();
@@ -81,7 +81,7 @@ impl SessionKeysCmd {
 }
 
 /// Makes session keys for `owner` in `keystore`.
-fn announce(owner: &AccountId, keystore: KeystorePtr) -> Result<Announcement, Error> {
+fn announce(owner: &AccountId, keystore: KeystorePtr) -> Announcement {
 	let mut externalities = BasicExternalities::new_empty();
 	externalities.register_extension(KeystoreExt::from(keystore));
 	let generated = externalities.execute_with(|| SessionKeys::generate(&owner.encode(), None));
@@ -90,5 +90,5 @@ fn announce(owner: &AccountId, keystore: KeystorePtr) -> Result<Announcement, Er
 		keys: generated.keys.clone(),
 		proof: proof.clone(),
 	});
-	Ok(Announcement { keys: generated.keys.encode(), proof, call: call.encode() })
+	Announcement { keys: generated.keys.encode(), proof, call: call.encode() }
 }

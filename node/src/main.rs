@@ -1,5 +1,8 @@
 //! The Cuckoo node: keeps the chain, makes and finalizes blocks, and answers over JSON-RPC.
 
+// The errors of the library are large; they end the program, so their size costs nothing.
+#![allow(clippy::result_large_err)]
+
 mod chain_spec;
 mod cli;
 mod command;

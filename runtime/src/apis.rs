@@ -1,5 +1,8 @@
 //! What the node and programs outside the chain may ask of the runtime.
 
+// The macro uses every parameter, also those that the runtime leaves alone.
+#![allow(clippy::used_underscore_binding)]
+
 use alloc::vec::Vec;
 use codec::Encode;
 use cuckoo_staking_runtime_api::{

@@ -22,6 +22,8 @@ pub const LIVE_SESSIONS_PER_ERA: u32 = 6;
 pub const MINIMUM_SLOT_DURATION_MS: u64 = 500;
 
 /// Storage and genesis of the chain's timing.
+// The pallet macro writes the `if !…` that this lint finds.
+#[allow(clippy::if_not_else)]
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;

@@ -146,7 +146,7 @@ fn timing_that_cannot_run_is_refused() {
 				chain_with(DEVELOPMENT_PRESET, &json!({ "timing": { field: value } }))
 			}))
 		};
-		let panic = build(value).err().expect("is refused");
+		let Err(panic) = build(value) else { panic!("{field} = {value} is not refused") };
 		let message = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| {
 			panic.downcast_ref::<&str>().expect("a panic has a message").to_string()
 		});
@@ -157,8 +157,7 @@ fn timing_that_cannot_run_is_refused() {
 
 #[test]
 fn unknown_fields_of_a_genesis_are_refused() {
-	let error = chain_with(DEVELOPMENT_PRESET, &json!({ "timing": { "slotDuration": 1 } }))
-		.err()
-		.expect("is refused");
+	let genesis = chain_with(DEVELOPMENT_PRESET, &json!({ "timing": { "slotDuration": 1 } }));
+	let Err(error) = genesis else { panic!("an unknown field is not refused") };
 	assert!(error.contains("slotDuration"), "{error}");
 }
