@@ -43,7 +43,7 @@ fn program() -> Command {
 			command.env_remove(name);
 		}
 	}
-	command.env("CUCKOO_LOG", "error");
+	command.env("RUST_LOG", "error");
 	command
 }
 
