@@ -191,17 +191,15 @@ pub struct Ended {
 }
 
 impl Ended {
-	/// The one line with which it refused to work: the last one on its standard error, below what it
-	/// had to log before. Fails if it did not refuse, or panicked.
+	/// The one line with which it refused to work. Nothing may stand below it but dated lines of a
+	/// log that was written out late, as the node's is. Fails if it did not refuse, or panicked.
 	pub fn refusal(&self) -> Result<&str> {
-		let lines: Vec<_> = self.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
 		let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("Error: ");
-		let errors = lines.iter().copied().filter(|line| is_error(line)).count();
+		let dated = |line: &str| line.starts_with(|first: char| first.is_ascii_digit());
 		let panicked = self.stderr.contains(PANIC) || self.stdout.contains(PANIC);
-		match lines.last() {
-			Some(line) if is_error(line) && errors == 1 && !self.status.success() && !panicked => {
-				Ok(line)
-			},
+		let mut lines = self.stderr.lines().filter(|line| !line.trim().is_empty());
+		match lines.find(is_error) {
+			Some(line) if lines.all(dated) && !self.status.success() && !panicked => Ok(line),
 			_ => Err(anyhow!("expected a failure and one line that says why, got {self:#?}")),
 		}
 	}
