@@ -14,6 +14,7 @@ pub mod assignment;
 pub mod cli;
 pub mod listener;
 pub mod miner_server;
+mod named_errors;
 pub mod picture;
 pub mod registry;
 pub mod scheduler;

@@ -1,7 +1,7 @@
 //! What the two listeners have in common: a port, a limit on connections, JSON-RPC beside plain HTTP,
 //! and an orderly end.
 
-use crate::sessions::Connection;
+use crate::{named_errors::NameErrors, sessions::Connection};
 use axum::{
 	body::Body,
 	extract::Request,
@@ -12,7 +12,8 @@ use axum::{
 };
 use cuckoo_coordinator_api::error::{Code, Refusal};
 use jsonrpsee::server::{
-	BatchRequestConfig, Methods, PingConfig, Server, ServerBuilder, StopHandle, TowerServiceBuilder,
+	middleware::rpc::RpcServiceBuilder, BatchRequestConfig, Methods, PingConfig, Server,
+	StopHandle, TowerServiceBuilder,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +27,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::{layer::util::Identity, Service as _};
+use tower::{
+	layer::util::{Identity, Stack},
+	Service as _,
+};
 
 /// Largest JSON-RPC request, in bytes.
 pub const MAX_REQUEST_BYTES: u32 = 1024 * 1024;
@@ -166,7 +170,7 @@ impl AsyncWrite for CountedStream {
 /// JSON-RPC on a path of an HTTP server. Clones share their connection numbers.
 #[derive(Clone)]
 pub struct JsonRpc {
-	builder: TowerServiceBuilder<Identity, Identity>,
+	builder: TowerServiceBuilder<Stack<NameErrors, Identity>, Identity>,
 	methods: Methods,
 	next_connection: Arc<AtomicU32>,
 	stop: StopHandle,
@@ -180,7 +184,8 @@ impl JsonRpc {
 		only_websocket: bool,
 		stop: StopHandle,
 	) -> Self {
-		let builder: ServerBuilder<Identity, Identity> = Server::builder()
+		let builder = Server::builder()
+			.set_rpc_middleware(RpcServiceBuilder::new().layer(NameErrors))
 			.max_request_body_size(MAX_REQUEST_BYTES)
 			.max_connections(u32::try_from(max_connections).unwrap_or(u32::MAX))
 			.max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)

@@ -1,16 +1,6 @@
-//! The Cuckoo node: keeps the chain, makes and finalizes blocks, and answers over JSON-RPC.
+//! The program `cuckoo-node`; all of it is in the library.
 
-// The errors of the library are large; they end the program, so their size costs nothing.
-#![allow(clippy::result_large_err)]
-
-mod chain_spec;
-mod cli;
-mod command;
-mod keys;
-mod ports;
-mod rpc;
-mod service;
-
+use cuckoo_node::command;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

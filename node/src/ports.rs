@@ -14,9 +14,12 @@ use sc_service::Configuration;
 
 /// What a port is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+pub enum Use {
+	/// Questions and transactions over JSON-RPC.
 	Rpc,
+	/// Metrics.
 	Prometheus,
+	/// Other nodes.
 	Network,
 }
 
@@ -83,7 +86,7 @@ impl Ports {
 }
 
 /// The TCP address in a multiaddress, if there is one.
-fn tcp_address(address: &Multiaddr) -> Option<SocketAddr> {
+pub fn tcp_address(address: &Multiaddr) -> Option<SocketAddr> {
 	let mut protocols = address.iter();
 	let ip = match protocols.next()? {
 		Protocol::Ip4(ip) => IpAddr::from(ip),
@@ -96,7 +99,12 @@ fn tcp_address(address: &Multiaddr) -> Option<SocketAddr> {
 	}
 }
 
-fn check(usage: Use, address: SocketAddr) -> Result<(), String> {
+/// Whether a port is free.
+///
+/// # Errors
+///
+/// One line that names the port, and the option that sets it.
+pub fn check(usage: Use, address: SocketAddr) -> Result<(), String> {
 	match TcpListener::bind(address) {
 		Ok(_) => Ok(()),
 		// The machine may lack IPv6; the network library then listens on IPv4 alone.
@@ -106,30 +114,5 @@ fn check(usage: Use, address: SocketAddr) -> Result<(), String> {
 			usage.option()
 		)),
 		Err(error) => Err(format!("cannot listen on {address} for {usage}: {error}")),
-	}
-}
-
-#[cfg(test)]
-mod tests {
-	use super::*;
-
-	#[test]
-	fn a_port_in_use_is_named_with_its_option() {
-		let taken = TcpListener::bind("127.0.0.1:0").expect("some port is free");
-		let address = taken.local_addr().expect("is bound");
-		let error = check(Use::Rpc, address).expect_err("is in use");
-		assert!(error.contains(&address.to_string()) && error.contains("--rpc-port"), "{error}");
-
-		drop(taken);
-		assert_eq!(check(Use::Rpc, address), Ok(()));
-	}
-
-	#[test]
-	fn tcp_addresses_are_found_in_multiaddresses() {
-		let read = |text: &str| tcp_address(&text.parse().expect("a multiaddress"));
-		assert_eq!(read("/ip4/127.0.0.1/tcp/30333/ws"), "127.0.0.1:30333".parse().ok());
-		assert_eq!(read("/ip6/::1/tcp/30333"), "[::1]:30333".parse().ok());
-		assert_eq!(read("/dns/example.org/tcp/30333"), None);
-		assert_eq!(read("/ip4/127.0.0.1/udp/30333"), None);
 	}
 }

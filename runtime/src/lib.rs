@@ -19,8 +19,6 @@ mod apis;
 pub mod configs;
 pub mod currency;
 pub mod genesis_config_presets;
-#[cfg(test)]
-mod tests;
 pub mod timing;
 
 use alloc::{borrow::Cow, vec::Vec};

@@ -8,8 +8,8 @@ use serde_json::json;
 use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
 
-use super::{chain, chain_with};
-use crate::{
+use crate::{chain, chain_with};
+use cuckoo_runtime::{
 	configs::{MINIMUM_COORDINATOR_STAKE, MINIMUM_VALIDATOR_STAKE},
 	currency::CAI,
 	genesis_config_presets::{

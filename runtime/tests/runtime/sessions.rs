@@ -3,8 +3,8 @@
 use frame_support::traits::Hooks;
 use pallet_session::historical::StoredRange;
 
-use super::{begin_block, chain};
-use crate::{
+use crate::{begin_block, chain};
+use cuckoo_runtime::{
 	configs::BONDING_ERAS, genesis_config_presets::QUICK_LOCAL_PRESET, timing, Babe, BlockNumber,
 	Runtime, Session, Staking,
 };

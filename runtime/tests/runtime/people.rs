@@ -4,8 +4,8 @@ use frame_support::{assert_ok, traits::InstanceFilter};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::Dispatchable;
 
-use super::chain;
-use crate::{
+use crate::chain;
+use cuckoo_runtime::{
 	configs::ProxyType, currency::CAI, genesis_config_presets::DEVELOPMENT_PRESET, Balances, Hash,
 	RuntimeCall, RuntimeOrigin, Staking,
 };

@@ -13,8 +13,8 @@ use pallet_transaction_payment::Multiplier;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::{Convert, One};
 
-use super::chain;
-use crate::{
+use crate::chain;
+use cuckoo_runtime::{
 	configs::ToAuthor,
 	currency::{CAI, MILLI_CAI},
 	genesis_config_presets::DEVELOPMENT_PRESET,

@@ -1,8 +1,6 @@
 //! What apps see, over real connections.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use cuckoo_coordinator_api::{
 	app::AppApiClient,
 	error::Code,
@@ -159,7 +157,15 @@ async fn malformed_bodies_get_json_rpc_errors() {
 		let short: String = body.chars().take(80).collect();
 		let (_, answer) = coordinator.post(body).await;
 		assert_eq!(answer["error"]["code"], wanted, "{short}: {answer}");
+		if wanted == Code::InvalidRequest.number() {
+			assert_eq!(answer["error"]["data"], "INVALID_REQUEST", "{short}: {answer}");
+		}
 	}
+	let negative = json!({"jsonrpc": "2.0", "id": 1, "method": "cuckoo_offerTask",
+		"params": [{"prompt": "x", "width": -1}]});
+	let (_, answer) = coordinator.post(negative.to_string()).await;
+	let message = answer["error"]["message"].as_str().unwrap();
+	assert!(message.contains("-1") && message.contains("u32"), "{message}");
 	// A batch above the limit, and a body above the limit.
 	let call = json!({"jsonrpc": "2.0", "id": 1, "method": "cuckoo_info"});
 	let (_, answer) = coordinator.post(json!(vec![call.clone(); 32]).to_string()).await;

@@ -1,8 +1,6 @@
 //! A coordinator on loopback with a registry that the test sets, a miner that draws pictures without a
 //! model, and the clients to talk to both listeners.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use bytes::Bytes;
 use cuckoo_coordinator::{
 	app_server::serve_apps,

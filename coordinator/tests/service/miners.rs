@@ -1,8 +1,6 @@
 //! What miners see, over real connections.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use cuckoo_coordinator::{registry::RegistrySnapshot, scheduler::SchedulerOptions};
 use cuckoo_coordinator_api::{
 	app::AppApiClient,

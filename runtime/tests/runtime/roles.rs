@@ -8,8 +8,8 @@ use sp_core::{sr25519, Pair};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{traits::Dispatchable, MultiSignature};
 
-use super::{chain, GENESIS_HASH};
-use crate::{
+use crate::{chain, GENESIS_HASH};
+use cuckoo_runtime::{
 	configs::{MINIMUM_COORDINATOR_STAKE, MINIMUM_MINER_STAKE, MINIMUM_VALIDATOR_STAKE},
 	currency::{CAI, MILLI_CAI},
 	genesis_config_presets::DEVELOPMENT_PRESET,
@@ -85,7 +85,7 @@ fn an_operator_agrees_to_one_chain_stash_and_role_only() {
 		assert_ok!(stake(minimum).dispatch(RuntimeOrigin::signed(stash())));
 		let other_stash = Sr25519Keyring::Ferdie.to_account_id();
 		for consent in [
-			consent_payload(&crate::Hash::zero(), &stash(), Role::Miner),
+			consent_payload(&cuckoo_runtime::Hash::zero(), &stash(), Role::Miner),
 			consent_payload(&GENESIS_HASH, &other_stash, Role::Miner),
 			consent_payload(&GENESIS_HASH, &stash(), Role::Validator),
 			b"agreed".to_vec(),

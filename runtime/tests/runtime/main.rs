@@ -17,7 +17,7 @@ use sp_consensus_babe::{
 use sp_io::TestExternalities;
 use sp_runtime::{Digest, DigestItem};
 
-use crate::{
+use cuckoo_runtime::{
 	genesis_config_presets::get_preset, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, System,
 };
 

@@ -2,7 +2,7 @@
 
 use scale_info::{MetaType, TypeDef};
 
-use crate::Runtime;
+use cuckoo_runtime::Runtime;
 
 /// Names whatever of `ty` (an enum of calls, events or errors) has no documentation.
 fn undocumented_variants(pallet: &str, ty: MetaType) -> Vec<String> {

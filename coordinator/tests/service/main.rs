@@ -1,0 +1,6 @@
+//! The coordinator as its users see it: a real server, real connections, a real process.
+
+mod apps;
+mod common;
+mod miners;
+mod program;

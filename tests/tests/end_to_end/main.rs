@@ -1,0 +1,7 @@
+//! The whole system with real processes and real clients, on loopback.
+
+mod bad_input;
+mod demo;
+mod node;
+mod polkadot_js;
+mod whole_path;
