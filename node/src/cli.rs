@@ -57,6 +57,7 @@ pub enum KeyCmd {
 	/// Make new session keys for a validator and print the `session.setKeys` that announces them.
 	Session(SessionKeysCmd),
 
+	/// What every Substrate node can do with keys.
 	#[command(flatten)]
 	Common(KeySubcommand),
 }
