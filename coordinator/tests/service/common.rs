@@ -80,13 +80,13 @@ impl Coordinator {
 		let loopback = "127.0.0.1:0".parse().unwrap();
 		let apps = listener::bind(loopback, "apps", "--app-listen").await.unwrap();
 		let miners = listener::bind(loopback, "miners", "--miner-listen").await.unwrap();
-		let (stop_handle, _stop) = stop_channel();
+		let (stop_handle, stop) = stop_channel();
 		let coordinator = Self {
 			apps: apps.local_addr().unwrap().to_string(),
 			miners: miners.local_addr().unwrap().to_string(),
 			service: service.clone(),
 			registry,
-			_stop,
+			_stop: stop,
 		};
 		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));
 		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle));
