@@ -1,6 +1,7 @@
 //! A program that runs, with its log.
 
 use anyhow::{anyhow, bail, Context, Result};
+use rustix::process::{kill_process, Pid, Signal};
 use std::{
 	env,
 	ffi::OsStr,
@@ -84,11 +85,6 @@ impl Process {
 		self.dir.path()
 	}
 
-	/// Its process id.
-	pub fn id(&self) -> u32 {
-		self.child.id()
-	}
-
 	/// Everything that it has printed so far.
 	pub fn log(&self) -> String {
 		let bytes = fs::read(log_path(self.dir.path())).unwrap_or_default();
@@ -149,11 +145,7 @@ impl Process {
 
 	/// Presses Ctrl-C, so to say.
 	pub fn interrupt(&self) -> Result<()> {
-		let status = Command::new("kill").args(["-INT", &self.id().to_string()]).status()?;
-		if !status.success() {
-			bail!("cannot interrupt {}", self.name);
-		}
-		Ok(())
+		interrupt(&self.child).with_context(|| format!("cannot interrupt {}", self.name))
 	}
 
 	/// Ends it at once, as a power cut would.
@@ -203,6 +195,11 @@ impl Ended {
 			_ => Err(anyhow!("expected a failure and one line that says why, got {self:#?}")),
 		}
 	}
+}
+
+/// Presses Ctrl-C, so to say, for any program.
+pub fn interrupt(child: &Child) -> Result<()> {
+	Ok(kill_process(Pid::from_child(child), Signal::INT)?)
 }
 
 /// Runs the program `name` with `args` until it ends by itself. It is killed, and that is a failure,

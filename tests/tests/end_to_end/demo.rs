@@ -1,6 +1,6 @@
 //! The demo, from its command line to its last line, and that it leaves nothing behind.
 
-use cuckoo_e2e::process::{binary, run_command, Ended};
+use cuckoo_e2e::process::{binary, interrupt, run_command, Ended};
 use std::{
 	fs,
 	path::Path,
@@ -67,8 +67,7 @@ async fn an_interrupted_demo_leaves_nothing() {
 		assert!(child.try_wait().unwrap().is_none(), "the demo ended by itself");
 		tokio::time::sleep(Duration::from_millis(50)).await;
 	}
-	let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-	assert!(sent.success());
+	interrupt(&child).unwrap();
 	let status = child.wait().unwrap();
 	assert!(!status.success());
 	assert_eq!(running("interrupted"), Vec::<String>::new());
