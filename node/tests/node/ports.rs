@@ -2,6 +2,7 @@
 
 use cuckoo_node::ports::{check, tcp_address, Use};
 use std::net::TcpListener;
+
 #[test]
 fn a_port_in_use_is_named_with_its_option() {
 	let taken = TcpListener::bind("127.0.0.1:0").expect("some port is free");

@@ -1,6 +1,6 @@
-//! Stands in for the crate `wasm-opt`, which compiles all of Binaryen (200 files of C++, a third of a
-//! cold build) to do one small thing for Substrate's Wasm builder. This does it with the program
-//! `wasm-opt` of an installed Binaryen (Debian: `binaryen`).
+//! Stands in for the crate `wasm-opt`, which compiles all of Binaryen (more than 200 files of C++) to do
+//! one small thing for Substrate's Wasm builder. This does it with the program `wasm-opt` of an
+//! installed Binaryen (Debian: `binaryen`).
 //!
 //! Of the crate's interface there is what `substrate-wasm-builder` calls, and nothing else.
 
@@ -93,48 +93,42 @@ impl OptimizationOptions {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use std::{fs, path::PathBuf, process::id};
+	use std::fs;
 
-	/// A module with one function; its body is `i32.const 1` and what is given.
-	fn module(name: &str, body: &[u8]) -> PathBuf {
-		let mut bytes = b"\0asm\x01\0\0\0".to_vec();
-		bytes.extend([1, 5, 1, 0x60, 0, 1, 0x7f]);
-		bytes.extend([3, 2, 1, 0]);
-		bytes.extend([7, 5, 1, 1, b'f', 0, 0]);
+	/// A module with one function, whose body is `i32.const 1` and what is given, after the builder's
+	/// treatment.
+	fn compact(body: &[u8]) -> Result<Vec<u8>, OptimizationError> {
+		let mut module = b"\0asm\x01\0\0\0".to_vec();
+		module.extend([1, 5, 1, 0x60, 0, 1, 0x7f]);
+		module.extend([3, 2, 1, 0]);
+		module.extend([7, 5, 1, 1, b'f', 0, 0]);
 		let length = u8::try_from(body.len()).unwrap() + 4;
-		bytes.extend([10, length + 2, 1, length, 0, 0x41, 1]);
-		bytes.extend(body);
-		bytes.push(0x0b);
-		let path = std::env::temp_dir().join(format!("cuckoo-{}-{name}.wasm", id()));
-		fs::write(&path, bytes).unwrap();
-		path
-	}
+		module.extend([10, length + 2, 1, length, 0, 0x41, 1]);
+		module.extend(body);
+		module.push(0x0b);
 
-	fn compact(infile: &Path) -> Result<Vec<u8>, OptimizationError> {
-		let outfile = infile.with_extension("out");
-		let result = OptimizationOptions::new_opt_level_0()
+		let dir = tempfile::tempdir().unwrap();
+		let (infile, outfile) = (dir.path().join("in.wasm"), dir.path().join("out.wasm"));
+		fs::write(&infile, module).unwrap();
+		OptimizationOptions::new_opt_level_0()
 			.mvp_features_only()
 			.debug_info(true)
 			.add_pass(Pass::StripDwarf)
 			.add_pass(Pass::SignextLowering)
-			.run(infile, &outfile);
-		let written = fs::read(&outfile);
-		for path in [infile, &outfile] {
-			let _ = fs::remove_file(path);
-		}
-		result.map(|()| written.unwrap())
+			.run(&infile, &outfile)?;
+		Ok(fs::read(&outfile).unwrap())
 	}
 
 	#[test]
 	fn a_module_is_written() {
-		let written = compact(&module("good", &[])).unwrap();
+		let written = compact(&[]).unwrap();
 		assert!(written.starts_with(b"\0asm\x01\0\0\0"));
 	}
 
 	#[test]
 	fn instructions_that_the_chain_does_not_know_are_refused() {
 		// i32.extend8_s
-		let error = compact(&module("sign", &[0xc0])).unwrap_err();
+		let error = compact(&[0xc0]).unwrap_err();
 		assert!(matches!(error, OptimizationError::Failed(_)), "{error}");
 	}
 }
