@@ -1,10 +1,10 @@
-//! Writes the metadata of the runtime, as the chain client is generated from, to a file:
-//! `cargo run -p cuckoo-runtime --example metadata -- runtime/client/metadata.scale`
+//! Writes the metadata of the runtime, from which the chain client is generated, to a file:
+//! `scripts/metadata` calls it.
 
 use std::{env, fs, process::ExitCode};
 
-/// The version that is written: the newest that subxt reads.
-const METADATA_VERSION: u32 = 16;
+/// The version that is written: the one whose digest offline wallets compute (Polkadot RFC 78).
+const METADATA_VERSION: u32 = 15;
 
 fn main() -> ExitCode {
 	let Some(path) = env::args_os().nth(1) else {

@@ -10,6 +10,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { merkleizeMetadata } from "@polkadot-api/merkleize-metadata";
 import { ApiPromise, Keyring, WsProvider } from "@polkadot/api";
 import { hexToU8a, stringToU8a, u8aConcat, u8aToHex } from "@polkadot/util";
 
@@ -28,9 +29,9 @@ const keyring = new Keyring({ type: "sr25519", ss58Format: api.registry.chainSS5
 const alice = keyring.addFromUri("//Alice");
 
 /// Sends a call and waits until it is final; fails with the chain's own words.
-async function send(call, signer) {
+async function send(call, signer, options) {
 	return new Promise((resolve, reject) => {
-		call.signAndSend(signer, { nonce: -1 }, ({ status, events, dispatchError }) => {
+		call.signAndSend(signer, { nonce: -1, ...options }, ({ status, events, dispatchError }) => {
 			if (dispatchError) {
 				const error = dispatchError.isModule
 					? api.registry.findMetaError(dispatchError.asModule)
@@ -72,6 +73,13 @@ for (const call of Object.values(api.tx.staking)) {
 }
 const constants = await api.call.stakingApi.constants();
 assert.equal(constants.minerMinimum.toBigInt(), 20_000n * CAI);
+
+// An offline wallet signs the digest of the metadata along, which it computes itself.
+const metadata = (await api.call.metadata.metadataAtVersion(15)).unwrap().toU8a(true);
+const digest = merkleizeMetadata(metadata, { decimals: 18, tokenSymbol: "CAI" }).digest();
+const withDigest = (metadataHash) => ({ mode: 1, metadataHash });
+await send(api.tx.system.remark("0x00"), alice, withDigest(digest));
+await assert.rejects(send(api.tx.system.remark("0x01"), alice, withDigest(digest.toReversed())), /bad signature/);
 
 // Two new miners and a voter.
 const [first, second, voter] = ["//JsFirst", "//JsSecond", "//JsVoter"].map((uri) =>

@@ -30,7 +30,7 @@ pub use subxt_signer::sr25519::Keypair;
 pub use watch::watch_registry;
 
 /// The calls, storage, events, constants and runtime APIs of the chain, generated from
-/// `metadata.scale`. `cargo run -p cuckoo-runtime --example metadata -- FILE` writes that file.
+/// the runtime's `metadata.scale`, which `scripts/metadata` writes.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
-#[subxt::subxt(runtime_metadata_path = "metadata.scale")]
+#[subxt::subxt(runtime_metadata_path = "../metadata.scale")]
 pub mod cuckoo {}
