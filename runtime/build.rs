@@ -58,8 +58,8 @@ mod wasm {
 	/// The encoded value of a constant of the System pallet.
 	fn system_constant<'a>(metadata: &'a RuntimeMetadataV15, name: &str) -> &'a [u8] {
 		let system = metadata.pallets.iter().find(|pallet| pallet.name == "System");
-		let constant =
-			system.and_then(|system| system.constants.iter().find(|constant| constant.name == name));
+		let constant = system
+			.and_then(|system| system.constants.iter().find(|constant| constant.name == name));
 		&constant.expect("every runtime has it").value
 	}
 }
