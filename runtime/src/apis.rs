@@ -6,7 +6,8 @@
 use alloc::vec::Vec;
 use codec::Encode;
 use cuckoo_staking_runtime_api::{
-	CandidateView, ConstantsView, EraView, Role, RoleTotal, StakerView,
+	CandidateView, ConstantsView, EraView, PotView, ReturnView, RewardView, Role, RoleTotal,
+	SlashView, StakerView,
 };
 use frame_support::{
 	genesis_builder_helper,
@@ -284,6 +285,29 @@ impl_runtime_apis! {
 		fn constants() -> ConstantsView<Balance> {
 			Staking::view_constants()
 		}
+
+		fn pending_rewards(staker: AccountId) -> Vec<RewardView<AccountId, Balance>> {
+			Staking::view_pending_rewards(&staker)
+		}
+
+		fn weight_at(stash: AccountId, era: u32) -> Option<Balance> {
+			Staking::view_weight_at(&stash, era)
+		}
+
+		fn expected_return(
+			staker: AccountId,
+			candidate: AccountId,
+		) -> Option<ReturnView<Balance>> {
+			Staking::view_expected_return(&staker, &candidate)
+		}
+
+		fn pending_slashes(stash: AccountId) -> Vec<SlashView> {
+			Staking::view_pending_slashes(&stash)
+		}
+
+		fn pots() -> Vec<PotView<AccountId>> {
+			Staking::view_pots()
+		}
 	}
 
 	impl sp_genesis_builder::GenesisBuilder<Block> for Runtime {
@@ -300,6 +324,36 @@ impl_runtime_apis! {
 
 		fn preset_names() -> Vec<PresetId> {
 			genesis_config_presets::preset_names()
+		}
+	}
+
+	#[cfg(feature = "runtime-benchmarks")]
+	impl frame_benchmarking::Benchmark<Block> for Runtime {
+		fn benchmark_metadata(
+			extra: bool,
+		) -> (
+			Vec<frame_benchmarking::BenchmarkList>,
+			Vec<frame_support::traits::StorageInfo>,
+		) {
+			use frame_benchmarking::BenchmarkList;
+			use frame_support::traits::StorageInfoTrait;
+
+			let mut list = Vec::<BenchmarkList>::new();
+			list_benchmarks!(list, extra);
+			(list, crate::AllPalletsWithSystem::storage_info())
+		}
+
+		fn dispatch_benchmark(
+			config: frame_benchmarking::BenchmarkConfig,
+		) -> Result<Vec<frame_benchmarking::BenchmarkBatch>, alloc::string::String> {
+			use frame_benchmarking::BenchmarkBatch;
+			use frame_support::traits::WhitelistedStorageKeys;
+
+			let whitelist = crate::AllPalletsWithSystem::whitelisted_storage_keys();
+			let mut batches = Vec::<BenchmarkBatch>::new();
+			let params = (&config, &whitelist);
+			add_benchmarks!(params, batches);
+			Ok(batches)
 		}
 	}
 

@@ -15,7 +15,7 @@ pub mod accounts;
 use alloc::{collections::BTreeMap, string::ToString, vec, vec::Vec};
 use cuckoo_staking_runtime_api::Role;
 use frame_support::build_struct_json_patch;
-use pallet_cuckoo_staking::GenesisCandidate;
+use pallet_cuckoo_staking::{GenesisCandidate, Pot};
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
@@ -24,7 +24,7 @@ use crate::{
 	currency::{CAI, TOTAL_SUPPLY},
 	timing::{LIVE_SESSIONS_PER_ERA, LIVE_SESSION_LENGTH, LIVE_SLOT_DURATION_MS},
 	AccountId, BabeConfig, Balance, BalancesConfig, RuntimeGenesisConfig, SessionConfig,
-	SessionKeys, StakingConfig, SudoConfig, TimingConfig,
+	SessionKeys, Staking, StakingConfig, SudoConfig, TimingConfig,
 };
 
 /// One validator.
@@ -47,6 +47,12 @@ const STASH_FREE_BALANCE: Balance = 10_000 * CAI;
 
 /// What an operator owns, to pay fees with.
 const OPERATOR_BALANCE: Balance = 1_000 * CAI;
+
+/// What pays for work, over all time.
+pub const MINING_POT: Balance = 300_000_000 * CAI;
+
+/// What pays for stake, over all time.
+pub const STAKING_POT: Balance = 110_000_000 * CAI;
 
 /// Where the coordinator of the presets says that it listens.
 const COORDINATOR_ENDPOINT: &str = "ws://127.0.0.1:9981";
@@ -175,6 +181,8 @@ fn balances(candidates: &[GenesisCandidate<AccountId>]) -> Vec<(AccountId, Balan
 			*balances.entry(candidate.operator.clone()).or_default() += OPERATOR_BALANCE;
 		}
 	}
+	balances.insert(Staking::pot_account(Pot::Mining), MINING_POT);
+	balances.insert(Staking::pot_account(Pot::Staking), STAKING_POT);
 	let others: Balance = balances
 		.iter()
 		.filter(|(account, _)| **account != Sr25519Keyring::Alice.to_account_id())

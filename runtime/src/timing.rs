@@ -146,3 +146,21 @@ impl<T: Config> Get<u32> for EraDuration<T> {
 		SessionsPerEra::<T>::get()
 	}
 }
+
+/// The length of an era in slots.
+pub struct EraLength<T>(PhantomData<T>);
+impl<T: Config> Get<u64> for EraLength<T> {
+	fn get() -> u64 {
+		SessionLength::<T>::get().saturating_mul(SessionsPerEra::<T>::get().into())
+	}
+}
+
+/// How many eras there are in a year of 365.25 days, rounded down.
+pub struct ErasPerYear<T>(PhantomData<T>);
+impl<T: Config> Get<u32> for ErasPerYear<T> {
+	fn get() -> u32 {
+		const YEAR_MS: u64 = 31_557_600_000;
+		let era_ms = EraLength::<T>::get().saturating_mul(SlotDuration::<T>::get());
+		YEAR_MS.checked_div(era_ms).and_then(|eras| eras.try_into().ok()).unwrap_or(u32::MAX)
+	}
+}

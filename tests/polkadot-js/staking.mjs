@@ -11,52 +11,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { merkleizeMetadata } from "@polkadot-api/merkleize-metadata";
-import { ApiPromise, Keyring, WsProvider } from "@polkadot/api";
 import { hexToU8a, stringToU8a, u8aConcat, u8aToHex } from "@polkadot/util";
+import { CAI, connect } from "./chain.mjs";
 
 const [url, minerProgram] = process.argv.slice(2);
 assert.ok(url && minerProgram, "usage: node staking.mjs ws://NODE CUCKOO_MINER");
 
-const CAI = 10n ** 18n;
 // Everything here takes seconds; a test that hangs must end.
 const patience = setTimeout(() => {
 	console.error("no end in five minutes");
 	process.exit(1);
 }, 300_000);
 
-const api = await ApiPromise.create({ provider: new WsProvider(url), noInitWarn: true });
-const keyring = new Keyring({ type: "sr25519", ss58Format: api.registry.chainSS58 });
+const { api, keyring, send, staking, refused } = await connect(url);
 const alice = keyring.addFromUri("//Alice");
-
-/// Sends a call and waits until it is final; fails with the chain's own words.
-async function send(call, signer, options) {
-	return new Promise((resolve, reject) => {
-		call.signAndSend(signer, { nonce: -1, ...options }, ({ status, events, dispatchError }) => {
-			if (dispatchError) {
-				const error = dispatchError.isModule
-					? api.registry.findMetaError(dispatchError.asModule)
-					: { name: dispatchError.toString(), docs: [] };
-				reject(Object.assign(new Error(`${error.name}: ${error.docs.join(" ")}`), { error }));
-			} else if (status.isFinalized) {
-				resolve(events.map(({ event }) => event));
-			} else if (status.isInvalid || status.isDropped || status.isUsurped) {
-				reject(new Error(`the transaction is ${status.type}`));
-			}
-		}).catch(reject);
-	});
-}
-
-/// The data of the one event of this name in the staking pallet.
-function staking(events, name) {
-	const found = events.filter(({ section, method }) => section === "staking" && method === name);
-	assert.equal(found.length, 1, `there must be one event ${name}`);
-	return found[0].data;
-}
-
-/// Fails unless the chain refuses the call with the error of this name.
-async function refused(name, call, signer) {
-	await assert.rejects(send(call, signer), ({ error }) => error?.name === name, name);
-}
 
 const staker = async (account) => api.call.stakingApi.staker(account.address);
 const candidate = async (account) => (await api.call.stakingApi.candidate(account.address)).unwrap();

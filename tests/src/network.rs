@@ -3,13 +3,14 @@
 use crate::{
 	app::App,
 	ports,
-	process::Process,
+	process::{self, Process},
 	staking::{write_key_file, Candidate},
 };
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use cuckoo_chain_client::ChainClient;
 use jsonrpsee::{core::client::ClientT, http_client::HttpClientBuilder, rpc_params};
 use std::{
+	fs,
 	path::Path,
 	time::{Duration, Instant},
 };
@@ -20,6 +21,37 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often a question is asked again.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long slots, sessions and eras are on a chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+	/// Milliseconds in a slot.
+	pub slot_ms: u64,
+	/// Slots in a session.
+	pub session_slots: u64,
+	/// Sessions in an era.
+	pub era_sessions: u32,
+}
+
+/// Writes the specification of a chain like the built-in `chain`, with other timing, to a file in `dir`,
+/// and answers with its path.
+pub async fn chain_spec(chain: &str, timing: Timing, dir: &Path) -> Result<String> {
+	let export = ["export-chain-spec", "--chain", chain];
+	let ended = process::run("cuckoo-node", export, PATIENCE).await?;
+	ensure!(ended.status.success(), "{ended:?}");
+	let mut spec: serde_json::Value = serde_json::from_str(&ended.stdout)?;
+	let field = spec
+		.pointer_mut("/genesis/runtimeGenesis/patch/timing")
+		.context("the specification has no timing")?;
+	*field = serde_json::json!({
+		"slotDurationMs": timing.slot_ms,
+		"sessionLength": timing.session_slots,
+		"sessionsPerEra": timing.era_sessions,
+	});
+	let file = dir.join(format!("{chain}.json"));
+	fs::write(&file, spec.to_string())?;
+	Ok(file.display().to_string())
+}
 
 /// A node that runs, with a database of its own that survives a restart.
 pub struct Node {
@@ -46,6 +78,27 @@ impl Node {
 		more: &[&str],
 	) -> Result<Self> {
 		let base = tempfile::Builder::new().prefix("cuckoo-node-base-").tempdir()?;
+		Self::launch(base, rpc_port, chain, authority, more).await
+	}
+
+	/// Like [`Self::start`], with its files, and so its keys, in `base`.
+	pub async fn start_in(
+		base: TempDir,
+		chain: &str,
+		authority: &str,
+		more: &[&str],
+	) -> Result<Self> {
+		let [rpc_port] = ports::free()?;
+		Self::launch(base, rpc_port, chain, authority, more).await
+	}
+
+	async fn launch(
+		base: TempDir,
+		rpc_port: u16,
+		chain: &str,
+		authority: &str,
+		more: &[&str],
+	) -> Result<Self> {
 		let [port] = ports::free()?;
 		let mut arguments: Vec<String> = vec![
 			"--chain".into(),

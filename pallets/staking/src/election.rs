@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use frame::{deps::frame_support::traits::ValidatorRegistration, prelude::*};
 
-use crate::{Balance, Config, Error, Event, Pallet, Pools, Ranking, Role, RoleOf, ValidatorCount};
+use crate::{
+	Balance, Config, Error, Event, Pallet, Pools, Ranking, Role, RoleOf, ValidatorCount, WeightInfo,
+};
 
 type RankingOf<T> =
 	BoundedVec<(Balance, <T as frame_system::Config>::AccountId), <T as Config>::MaxRanked>;
@@ -92,16 +94,21 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// The validators for `session`: the heaviest that have session keys and enough self-stake.
+	/// The validators for `session`: the heaviest that have session keys and enough self-stake and
+	/// are not in jail.
 	/// Nobody at all means that the present ones go on.
 	pub(crate) fn elect(session: u32) -> Option<Vec<T::AccountId>> {
-		let minimum = Self::minimum_stake(Role::Validator);
-		let elected: Vec<_> = Ranking::<T>::get()
+		let ranking = Ranking::<T>::get();
+		frame_system::Pallet::<T>::register_extra_weight_unchecked(
+			T::WeightInfo::elect(ranking.len() as u32),
+			DispatchClass::Mandatory,
+		);
+		let elected: Vec<_> = ranking
 			.into_iter()
 			.map(|(_, stash)| stash)
 			.filter(|stash| {
-				T::SessionKeys::is_registered(stash)
-					&& Self::self_stake(stash, &Pools::<T>::get(stash)) >= minimum
+				T::Session::is_registered(stash)
+					&& Self::is_fit(Role::Validator, stash, &Pools::<T>::get(stash))
 			})
 			.take(ValidatorCount::<T>::get() as usize)
 			.collect();

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use frame::prelude::*;
 use pallet_session::historical;
 
-use crate::{Config, CurrentEra, EraInfo, Event, Pallet};
+use crate::{Config, CurrentEra, EraInfo, Event, Pallet, Role, WeightInfo};
 
 impl<T: Config> Pallet<T> {
 	/// How many sessions an era lasts, at least one.
@@ -20,6 +20,31 @@ impl<T: Config> Pallet<T> {
 	fn begins_next_era(session: u32) -> bool {
 		let first = CurrentEra::<T>::get().first_session;
 		session >= first.saturating_add(Self::sessions_per_era())
+	}
+
+	/// Ends the running era, whose rewards have flowed, and begins the next one.
+	pub(crate) fn begin_era(first_session: u32) {
+		let ended = CurrentEra::<T>::get().index;
+		for role in Role::ALL {
+			Self::advance(role);
+		}
+		let index = ended.saturating_add(1);
+		let started_at = T::Slot::get();
+		CurrentEra::<T>::put(EraInfo { index, first_session, started_at });
+		Self::emit_mining(ended);
+		let rewards = Self::open_flows();
+		Self::deposit_event(Event::EraStarted { index, first_session, rewards });
+		frame_system::Pallet::<T>::register_extra_weight_unchecked(
+			T::WeightInfo::begin_era(),
+			DispatchClass::Mandatory,
+		);
+	}
+
+	/// The era in which `session` was, or the running one if it has not been yet.
+	pub(crate) fn era_of(session: u32) -> u32 {
+		let EraInfo { index, first_session, .. } = CurrentEra::<T>::get();
+		let before = first_session.saturating_sub(session).div_ceil(Self::sessions_per_era());
+		index.saturating_sub(before)
 	}
 }
 
@@ -44,9 +69,7 @@ impl<T: Config> pallet_session::SessionManager<T::AccountId> for Pallet<T> {
 
 	fn start_session(session: u32) {
 		if Self::begins_next_era(session) {
-			let index = CurrentEra::<T>::get().index.saturating_add(1);
-			CurrentEra::<T>::put(EraInfo { index, first_session: session });
-			Self::deposit_event(Event::EraStarted { index, first_session: session });
+			Self::begin_era(session);
 		}
 	}
 

@@ -5,9 +5,11 @@ use frame::{
 	traits::fungible::{InspectHold, MutateHold},
 };
 
+use cuckoo_staking_math::Stake;
+
 use crate::{
 	Balance, Config, CurrentEra, Error, Event, Exposure, HoldReason, Ledger, Ledgers, Pallet,
-	Position, SubPools,
+	SubPools,
 };
 
 impl<AccountId> Exposure<AccountId> {
@@ -37,10 +39,15 @@ impl<T: Config> Ledger<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Reads the ledger of `stash`, freed of the exposures that have expired.
-	pub(crate) fn load_ledger(stash: &T::AccountId) -> Ledger<T> {
+	/// Reads the ledger of `stash`, with its losses taken from it, and freed of the exposures that
+	/// have expired.
+	pub(crate) fn load_ledger(stash: &T::AccountId) -> Result<Ledger<T>, DispatchError> {
 		let mut ledger = Ledgers::<T>::get(stash);
 		let era = CurrentEra::<T>::get().index;
+		for exposure in ledger.exposures.iter_mut() {
+			let pool = SubPools::<T>::get(&exposure.candidate, exposure.left_era);
+			ledger.debt = ledger.debt.saturating_add(exposure.stake.settle(&pool));
+		}
 		ledger.exposures.retain(|exposure| {
 			let live = exposure.is_live::<T>(era);
 			if !live {
@@ -48,16 +55,20 @@ impl<T: Config> Pallet<T> {
 			}
 			live
 		});
-		ledger
+		Self::collect_debt(stash, &mut ledger)?;
+		Ok(ledger)
 	}
 
-	/// Writes the ledger of `stash`, or removes it when nothing is in it.
-	pub(crate) fn store_ledger(stash: &T::AccountId, ledger: Ledger<T>) {
+	/// Writes the ledger of `stash`, after a debt was taken from what became idle, or removes it when
+	/// nothing is in it.
+	pub(crate) fn store_ledger(stash: &T::AccountId, mut ledger: Ledger<T>) -> DispatchResult {
+		Self::collect_debt(stash, &mut ledger)?;
 		if ledger == Ledger::default() {
 			Ledgers::<T>::remove(stash);
 		} else {
 			Ledgers::<T>::insert(stash, ledger);
 		}
+		Ok(())
 	}
 
 	/// Notes that `amount` left the pool of `candidate` in this era and stays liable for what the
@@ -75,21 +86,14 @@ impl<T: Config> Pallet<T> {
 		let index = if let Some(index) = known {
 			index
 		} else {
-			let exposure = Exposure {
-				candidate: candidate.clone(),
-				left_era: era,
-				amount: 0,
-				position: Position::default(),
-			};
+			let exposure =
+				Exposure { candidate: candidate.clone(), left_era: era, stake: Stake::default() };
 			ledger.exposures.try_push(exposure).map_err(|_| Error::<T>::TooManyExposures)?;
 			ledger.exposures.len().saturating_sub(1)
 		};
 		let exposure = ledger.exposures.get_mut(index).ok_or(Error::<T>::TooManyExposures)?;
-		exposure.amount = exposure.amount.checked_add(amount).ok_or(Error::<T>::Overflow)?;
-		SubPools::<T>::try_mutate(candidate, era, |pool| {
-			pool.deposit(&mut exposure.position, amount).map(drop)
-		})
-		.map_err(|error| Error::<T>::from(error).into())
+		SubPools::<T>::try_mutate(candidate, era, |pool| exposure.stake.deposit(pool, amount))
+			.map_err(|error| Error::<T>::from(error).into())
 	}
 
 	/// Takes the shares of an expired exposure out of its sub-pool, and the sub-pool away with the
@@ -97,7 +101,7 @@ impl<T: Config> Pallet<T> {
 	fn release_exposure(exposure: &Exposure<T::AccountId>) {
 		SubPools::<T>::mutate_exists(&exposure.candidate, exposure.left_era, |slot| {
 			if let Some(pool) = slot {
-				pool.redeem(&mut exposure.position.clone());
+				pool.redeem(&mut exposure.stake.position.clone());
 				if pool.is_empty() {
 					*slot = None;
 				}
@@ -110,10 +114,10 @@ impl<T: Config> Pallet<T> {
 		let reason = HoldReason::Stake.into();
 		ensure!(T::Currency::can_hold(&reason, stash, amount), Error::<T>::InsufficientBalance);
 		T::Currency::hold(&reason, stash, amount)?;
-		let mut ledger = Self::load_ledger(stash);
+		let mut ledger = Self::load_ledger(stash)?;
 		ledger.credit(amount)?;
-		let idle = ledger.idle;
-		Self::store_ledger(stash, ledger);
+		Self::store_ledger(stash, ledger)?;
+		let idle = Ledgers::<T>::get(stash).idle;
 		Self::deposit_event(Event::Staked { stash: stash.clone(), amount, idle });
 		Ok(())
 	}

@@ -1,7 +1,8 @@
 //! # Staking
 //!
 //! Holders of CAI stake it, register for one of the three roles, and vote for those whom they
-//! trust. The heaviest validators are elected at every era.
+//! trust. The heaviest validators are elected at every era; who does well is paid, with those who
+//! back it, and who cheats is slashed, with them.
 //!
 //! ## How stake moves
 //!
@@ -19,15 +20,51 @@
 //!   before: an [`Exposure`] in the ledger and its counterpart in [`SubPools`]. Leaving staking
 //!   takes as long as an exposure lasts, so that no exposure outlives the stake that answers for it.
 //! - No call and no hook iterates over voters or candidates.
+//!
+//! ## How rewards flow
+//!
+//! ```text
+//! staking pot ─► role ─► candidate ─► commission
+//!   (an era)    (a slot)     │
+//!                            └─► each share of its pool
+//! ```
+//!
+//! - The pot gives a constant part of what is left in it in every era, divided between the roles.
+//!   Miners and coordinators share in theirs by weight, slot by slot: nobody gains by coming just
+//!   before an era ends. Validators get theirs by the blocks that they author.
+//! - Two accumulators, [`RoleFlow::per_weight`] and [`Earnings::per_share`], are settled when
+//!   somebody looks ([`cuckoo_staking_math::Accumulator`] has the formula).
+//! - What nobody could get stays in the pot.
+//!
+//! ## How slashes reach the stakers
+//!
+//! - A slash lowers the balance of the candidate's pool and of the sub-pools of those who left
+//!   since the offence: one write each. It is decided at once, with jail, and applied
+//!   [`Config::SlashDefer`] eras later.
+//! - What a staker has lost shows as a gap between what is held for a position and what it is
+//!   worth ([`cuckoo_staking_math::Stake`]); the tokens are burnt when the staker is next touched, or
+//!   by anyone's `settle`. Nobody is ever paid more than is held for it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
+mod calls;
+mod commission;
 mod election;
 mod eras;
+mod errors;
+mod events;
 mod ledger;
+pub mod migrations;
+mod offences;
+mod payouts;
+mod pots;
+mod rewards;
 mod roles;
+mod slashing;
 #[cfg(any(test, feature = "try-runtime"))]
 mod try_state;
 mod types;
@@ -41,35 +78,50 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
-pub use cuckoo_staking_math::{Balance, Pool, Position};
-pub use cuckoo_staking_runtime_api::{Role, RoleTotal};
+pub use cuckoo_staking_math::{Balance, Perbill, Perquintill, Pool, Position};
+pub use cuckoo_staking_runtime_api::{Pot, PotState, Role, RoleTotal};
 pub use pallet::*;
+pub use pots::MiningRewards;
 pub use roles::{consent_payload, CONSENT_CONTEXT};
 pub use types::{
-	Candidate, CandidateInfo, Chunk, Endpoint, EraInfo, Exposure, GenesisCandidate, Ledger,
+	Backing, Candidate, CandidateInfo, Chunk, Earnings, Endpoint, EraInfo, Exposure,
+	GenesisCandidate, Ledger, Offender, Payout, PendingSlash, RewardDestination, RoleFlow,
+	SlashQueue, WeightHistory, MAX_HISTORY,
 };
 pub use weights::WeightInfo;
+
+use frame::pallet_macros::import_section;
 
 /// The staking pallet.
 // `pallet::hooks` expands to a negated condition.
 #[allow(clippy::if_not_else)]
+#[import_section(events::events)]
+#[import_section(errors::errors)]
+#[import_section(calls::calls)]
 #[frame::pallet]
 pub mod pallet {
 	use alloc::vec::Vec;
+	use cuckoo_staking_runtime_api::{
+		CandidateView, PotView, ReturnView, RewardView, SlashView, StakerView,
+	};
 	use frame::{
-		deps::frame_support::traits::ValidatorRegistration,
+		deps::frame_support::traits::{ValidatorRegistration, ValidatorSet},
 		prelude::*,
-		traits::{fungible::MutateHold, IdentifyAccount, Verify},
+		traits::{
+			fungible::{Mutate, MutateHold},
+			IdentifyAccount, Verify,
+		},
 	};
 
 	use super::{
-		Balance, Candidate, CandidateInfo, EraInfo, GenesisCandidate, Ledger, Pool, Position, Role,
-		RoleTotal, WeightInfo,
+		Backing, Balance, Candidate, CandidateInfo, Earnings, EraInfo, GenesisCandidate, Ledger,
+		MiningRewards, Offender, Payout, PendingSlash, Pool, Pot, PotState, RewardDestination,
+		Role, RoleFlow, RoleTotal, SlashQueue, WeightHistory, WeightInfo,
 	};
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
-	/// Stake, roles, votes, eras and the election of validators.
+	/// Stake, roles, votes, eras, rewards, slashes and the election of validators.
 	#[pallet::pallet]
 	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
@@ -78,18 +130,35 @@ pub mod pallet {
 	#[pallet::config]
 	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
 		/// The token that is staked. \[`Balances`\]
-		type Currency: MutateHold<Self::AccountId, Balance = Balance, Reason: From<HoldReason>>;
+		type Currency: Mutate<Self::AccountId, Balance = Balance>
+			+ MutateHold<Self::AccountId, Balance = Balance, Reason: From<HoldReason>>;
 
-		/// Who may set the number of validators. \[`EnsureRoot`\]
+		/// Who may set the number of validators, the emission and its split, and cancel slashes.
+		/// \[`EnsureRoot`\]
 		type AdminOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+		/// Who may slash. \[`EnsureRoot`\]
+		type SlashOrigin: EnsureOrigin<Self::RuntimeOrigin>;
 
 		/// The signature by which an operator agrees to serve a stash. \[`MultiSignature`\]
 		type OperatorSignature: Parameter
 			+ Verify<Signer: IdentifyAccount<AccountId = Self::AccountId>>;
 
-		/// Tells whether a validator has set its session keys: without them it is not elected.
-		/// \[`Session`\]
-		type SessionKeys: ValidatorRegistration<Self::AccountId>;
+		/// Tells whether a validator has set its session keys, without which it is not elected, and
+		/// who validates now. \[`Session`\]
+		type Session: ValidatorRegistration<Self::AccountId>
+			+ ValidatorSet<Self::AccountId, ValidatorId = Self::AccountId>;
+
+		/// The slot of the block that is made. It grows with time. \[`Babe::current_slot`\]
+		type Slot: Get<u64>;
+
+		/// Who divides the mining pot's emission between miners. \[`()`: nobody, so it stays in the
+		/// pot\]
+		type MiningRewards: MiningRewards<Self::AccountId>;
+
+		/// From which the accounts of the two pots are derived.
+		#[pallet::constant]
+		type PalletId: Get<PalletId>;
 
 		/// The least self-stake of a validator, in planck. \[100,000 CAI\]
 		#[pallet::constant]
@@ -110,6 +179,30 @@ pub mod pallet {
 		/// How many sessions an era lasts. Zero counts as one. \[6\]
 		#[pallet::constant]
 		type SessionsPerEra: Get<u32>;
+
+		/// How many slots an era lasts when no session is late. Zero counts as one. \[3,600\]
+		#[pallet::constant]
+		type EraLength: Get<u64>;
+
+		/// How many eras there are in a year, for the expected yearly return. \[1,461\]
+		#[pallet::constant]
+		type ErasPerYear: Get<u32>;
+
+		/// The largest part of a pot that may be emitted in an era. \[0.1 %\]
+		#[pallet::constant]
+		type MaxEmission: Get<Perquintill>;
+
+		/// By how much a commission may rise at a time. \[5 points\]
+		#[pallet::constant]
+		type MaxCommissionRise: Get<Perbill>;
+
+		/// How many eras after its report a slash is applied. \[4\]
+		#[pallet::constant]
+		type SlashDefer: Get<u32>;
+
+		/// The most slashes that are applied in one block. \[4\]
+		#[pallet::constant]
+		type MaxSlashesPerBlock: Get<u32>;
 
 		/// How many eras pass between `unstake` and `withdraw`; as long, stake that left a candidate
 		/// answers for what the candidate did before. \[28\]
@@ -133,8 +226,12 @@ pub mod pallet {
 		#[pallet::constant]
 		type MaxRanked: Get<u32>;
 
-		/// The weights of the calls. \[`weights::SubstrateWeight<Runtime>`\]
+		/// The weights of the calls and hooks. \[as measured\]
 		type WeightInfo: WeightInfo;
+
+		/// What benchmarks cannot do themselves.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: super::benchmarking::BenchmarkHelper<Self>;
 	}
 
 	/// Why funds are held.
@@ -155,8 +252,9 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Pools<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Pool, ValueQuery>;
 
-	/// The shares of each staker (first key) in the pool of each stash (second key). A stash's
-	/// position in its own pool is its self-stake.
+	/// What each staker (first key) has behind each stash (second key): its shares of the pool, what
+	/// is held for them, and what they have earned. A stash's position in its own pool is its
+	/// self-stake.
 	#[pallet::storage]
 	pub type Positions<T: Config> = StorageDoubleMap<
 		_,
@@ -164,7 +262,7 @@ pub mod pallet {
 		T::AccountId,
 		Blake2_128Concat,
 		T::AccountId,
-		Position,
+		Backing,
 		OptionQuery,
 	>;
 
@@ -210,21 +308,87 @@ pub mod pallet {
 	pub type Ranking<T: Config> =
 		StorageValue<_, BoundedVec<(Balance, T::AccountId), T::MaxRanked>, ValueQuery>;
 
+	/// What the pool of each stash has earned, and its commission.
+	#[pallet::storage]
+	pub type EarningsOf<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, Earnings, ValueQuery>;
+
+	/// The reward of each role in the running era.
+	#[pallet::storage]
+	pub type RoleFlows<T: Config> = StorageMap<_, Twox64Concat, Role, RoleFlow, ValueQuery>;
+
+	/// What a share of the pool of a stash (first key) had earned when the pool had lost everything
+	/// for the time (second key, from 0) and began anew.
+	#[pallet::storage]
+	pub type ClosedEpochs<T: Config> =
+		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Twox64Concat, u32, u128, OptionQuery>;
+
+	/// What is in each pot.
+	#[pallet::storage]
+	pub type Pots<T: Config> = StorageMap<_, Twox64Concat, Pot, PotState, ValueQuery>;
+
+	/// Which part of each pot is emitted in an era.
+	#[pallet::storage]
+	pub type Emission<T: Config> = StorageMap<_, Twox64Concat, Pot, Perquintill, ValueQuery>;
+
+	/// How the staking pot is divided between validators, miners and coordinators.
+	#[pallet::storage]
+	pub type RewardSplit<T: Config> = StorageValue<_, [Perbill; 3], ValueQuery>;
+
+	/// What becomes of each staker's rewards, where it is not the default: to the free balance,
+	/// claimed by the staker alone.
+	#[pallet::storage]
+	pub type Payouts<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Payout, ValueQuery>;
+
+	/// The weight of each stash at the beginning of past eras in which it changed.
+	#[pallet::storage]
+	pub type WeightHistories<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, WeightHistory, ValueQuery>;
+
+	/// The slashes that wait, by number.
+	#[pallet::storage]
+	pub type PendingSlashes<T: Config> =
+		StorageMap<_, Twox64Concat, u32, PendingSlash<T::AccountId>, OptionQuery>;
+
+	/// Which slash comes next.
+	#[pallet::storage]
+	pub type Queue<T: Config> = StorageValue<_, SlashQueue, ValueQuery>;
+
+	/// Who was reported for offences, and who is in jail.
+	#[pallet::storage]
+	pub type Offenders<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, Offender, ValueQuery>;
+
 	/// How many validators are elected.
 	#[pallet::storage]
 	pub type ValidatorCount<T: Config> = StorageValue<_, u32, ValueQuery>;
 
-	/// Who is registered at genesis, and how many validators are elected.
+	/// Who is registered at genesis, how many validators are elected, and how rewards flow.
 	///
 	/// Balances must be built before and the session pallet after this one: candidates stake what
-	/// they own, and the first validators are elected from them.
+	/// they own, the pots have what is on their accounts, and the first validators are elected from
+	/// the candidates.
 	#[pallet::genesis_config]
-	#[derive(DefaultNoBound)]
 	pub struct GenesisConfig<T: Config> {
 		/// The candidates registered from the start. Their operators are taken at their word.
 		pub candidates: Vec<GenesisCandidate<T::AccountId>>,
 		/// How many validators are elected, from 1 to `MaxRanked`; 0 stands for 1.
 		pub validator_count: u32,
+		/// Which part of each pot is emitted in an era.
+		pub emission: Perquintill,
+		/// How the staking pot is divided between validators, miners and coordinators.
+		pub reward_split: [Perbill; 3],
+	}
+
+	impl<T: Config> Default for GenesisConfig<T> {
+		fn default() -> Self {
+			Self {
+				candidates: Vec::new(),
+				validator_count: 1,
+				emission: super::pots::DEFAULT_EMISSION,
+				reward_split: super::pots::DEFAULT_SPLIT,
+			}
+		}
 	}
 
 	#[pallet::genesis_build]
@@ -239,230 +403,13 @@ pub mod pallet {
 				"genesis: validatorCount {count} is more than the ranking holds"
 			);
 			ValidatorCount::<T>::put(count);
+			Pallet::<T>::fill_pots(self.emission, self.reward_split);
 			for candidate in &self.candidates {
 				if let Err(error) = Pallet::<T>::register_at_genesis(candidate) {
 					panic!("genesis: cannot register {:?}: {error:?}", candidate.stash);
 				}
 			}
 		}
-	}
-
-	/// What happened.
-	#[pallet::event]
-	#[pallet::generate_deposit(pub(super) fn deposit_event)]
-	pub enum Event<T: Config> {
-		/// Funds were staked. They back nobody yet.
-		Staked {
-			/// Who staked.
-			stash: T::AccountId,
-			/// How much was added.
-			amount: Balance,
-			/// The idle stake after it.
-			idle: Balance,
-		},
-		/// Idle stake began to unbond.
-		Unstaked {
-			/// Whose stake.
-			stash: T::AccountId,
-			/// How much.
-			amount: Balance,
-			/// The era from which it can be withdrawn.
-			until_era: u32,
-			/// The idle stake after it.
-			idle: Balance,
-		},
-		/// Unbonded stake was released to the free balance.
-		Withdrawn {
-			/// Whose stake.
-			stash: T::AccountId,
-			/// How much was released.
-			amount: Balance,
-			/// What is still held.
-			held: Balance,
-		},
-		/// A stash registered for a role.
-		Registered {
-			/// The stash.
-			stash: T::AccountId,
-			/// The account that runs the program.
-			operator: T::AccountId,
-			/// The role.
-			role: Role,
-			/// The stash's own stake behind itself.
-			self_stake: Balance,
-			/// All the stake behind it.
-			weight: Balance,
-		},
-		/// A stash left the registry. Those who back it can take their votes back.
-		Deregistered {
-			/// The stash.
-			stash: T::AccountId,
-			/// The operator that is free again.
-			operator: T::AccountId,
-			/// The role that it had.
-			role: Role,
-			/// The stake that is still in its pool.
-			weight: Balance,
-		},
-		/// A stash changed its operator.
-		OperatorSet {
-			/// The stash.
-			stash: T::AccountId,
-			/// The operator until now.
-			old: T::AccountId,
-			/// The operator from now on.
-			new: T::AccountId,
-		},
-		/// A stash changed what it says about itself.
-		InfoSet {
-			/// The stash.
-			stash: T::AccountId,
-		},
-		/// Stake was put behind a candidate.
-		Voted {
-			/// Who voted.
-			voter: T::AccountId,
-			/// For whom.
-			candidate: T::AccountId,
-			/// How much was added.
-			amount: Balance,
-			/// What the voter has behind the candidate after it.
-			position: Balance,
-			/// All the stake behind the candidate after it.
-			weight: Balance,
-		},
-		/// Stake was taken back from a candidate.
-		Unvoted {
-			/// Who took it back.
-			voter: T::AccountId,
-			/// From whom.
-			candidate: T::AccountId,
-			/// How much.
-			amount: Balance,
-			/// What the voter still has behind the candidate.
-			position: Balance,
-			/// All the stake behind the candidate after it.
-			weight: Balance,
-		},
-		/// Stake was moved from one candidate to another.
-		VoteMoved {
-			/// Who moved it.
-			voter: T::AccountId,
-			/// The candidate that lost it.
-			from: T::AccountId,
-			/// The candidate that got it.
-			to: T::AccountId,
-			/// How much.
-			amount: Balance,
-			/// All the stake behind `from` after it.
-			from_weight: Balance,
-			/// All the stake behind `to` after it.
-			to_weight: Balance,
-		},
-		/// A validator entered the ranking from which validators are elected.
-		Ranked {
-			/// The validator.
-			stash: T::AccountId,
-			/// All the stake behind it.
-			weight: Balance,
-		},
-		/// A validator was pushed out of the full ranking by a heavier one.
-		Displaced {
-			/// The validator.
-			stash: T::AccountId,
-			/// All the stake behind it.
-			weight: Balance,
-		},
-		/// An era began.
-		EraStarted {
-			/// Its number.
-			index: u32,
-			/// Its first session.
-			first_session: u32,
-		},
-		/// The validators of a coming session were elected.
-		ValidatorsElected {
-			/// The session from which they serve.
-			session: u32,
-			/// How many they are.
-			count: u32,
-		},
-		/// No registered validator could be elected, so the present ones go on.
-		ElectionFailed {
-			/// The session for which the election was held.
-			session: u32,
-		},
-		/// The number of validators to elect was changed.
-		ValidatorCountSet {
-			/// The number until now.
-			old: u32,
-			/// The number from the next election on.
-			new: u32,
-		},
-	}
-
-	/// Why a call was refused.
-	#[pallet::error]
-	pub enum Error<T> {
-		/// The amount is zero: give the amount that you mean.
-		ZeroAmount,
-		/// Your free balance is too small for this stake: stake less. The existential deposit must
-		/// stay free.
-		InsufficientBalance,
-		/// Your idle stake is too small: stake more, or take votes back first.
-		InsufficientIdle,
-		/// Your stake is unbonding from too many eras: withdraw what is ready, or wait.
-		TooManyChunks,
-		/// None of your stake is ready to be withdrawn: wait until the era that `Unstaked` named.
-		NothingToWithdraw,
-		/// You are registered already: deregister first to take another role.
-		AlreadyRegistered,
-		/// You are not registered: register first.
-		NotRegistered,
-		/// The operator serves a stash already: use another account as operator.
-		OperatorTaken,
-		/// The proof is not this operator's signature over this chain, stash and role: print it
-		/// again with the operator's key.
-		InvalidProof,
-		/// The self-stake is below the role's minimum: stake more and register with more.
-		BelowRoleMinimum,
-		/// Your self-stake must not fall below your role's minimum: take less, or deregister first.
-		SelfStakeNeeded,
-		/// The name, the contact or an endpoint is not UTF-8 or holds control characters.
-		InvalidText,
-		/// An endpoint must be a URL that begins with ws://, wss://, http:// or https:// and names a
-		/// host.
-		InvalidEndpoint,
-		/// Only coordinators have endpoints and a certificate: leave both out.
-		EndpointNotAllowed,
-		/// A coordinator needs at least one endpoint, so that apps and miners find it.
-		EndpointRequired,
-		/// The candidate is not registered, so it cannot be voted for.
-		NotACandidate,
-		/// The vote cannot be moved to the candidate where it is.
-		SameCandidate,
-		/// What you would have behind this candidate is below `MinimumVote`: use more, or, when you
-		/// take a vote back, take all of it.
-		BelowMinimumVote,
-		/// You back as many candidates as you may: leave one of them first.
-		TooManyVotes,
-		/// You have no stake behind this candidate.
-		NoVote,
-		/// You have less than this amount behind the candidate: take at most what `StakingApi`
-		/// shows.
-		InsufficientVote,
-		/// You have left too many candidates lately: wait until the oldest exposure has expired.
-		TooManyExposures,
-		/// The stash is not registered as a validator, so it cannot be ranked.
-		NotAValidator,
-		/// The validator is in the ranking already.
-		AlreadyRanked,
-		/// The ranking is full of heavier validators: get more stake behind this one.
-		NotHeavyEnough,
-		/// The number of validators must be from 1 to `MaxRanked`.
-		InvalidValidatorCount,
-		/// A sum does not fit in 128 bits: use a smaller amount.
-		Overflow,
 	}
 
 	#[pallet::hooks]
@@ -476,8 +423,38 @@ pub mod pallet {
 					"the minimum of {role:?} must not be below MinimumVote"
 				);
 			}
-			assert!(T::BondingDuration::get() > 0, "BondingDuration must not be zero");
+			let bonding = T::BondingDuration::get();
+			assert!(bonding > 0, "BondingDuration must not be zero");
+			assert!(bonding < super::MAX_HISTORY, "BondingDuration must be below MAX_HISTORY");
+			assert!(
+				T::SlashDefer::get() < bonding,
+				"SlashDefer must be below BondingDuration, or stake leaves before it is slashed"
+			);
+			assert!(T::MaxSlashesPerBlock::get() > 0, "MaxSlashesPerBlock must not be zero");
 			assert!(T::MaxRanked::get() > 0, "MaxRanked must not be zero");
+			assert!(
+				T::MaxExposures::get() >= T::MaxVotes::get(),
+				"MaxExposures must not be below MaxVotes, or not all votes can be taken back"
+			);
+			// An author's part of an era is a whole number of planck a slot.
+			assert!(T::EraLength::get() < u64::from(u32::MAX), "EraLength is too long");
+			assert!(
+				!T::MaxEmission::get().is_zero() && T::MaxEmission::get() < Perquintill::one(),
+				"MaxEmission must be above zero and must not empty a pot in one era"
+			);
+			// What flows through accumulators must fit: see `Accumulator`.
+			assert!(
+				T::MinimumVote::get() >= 1_000_000_000,
+				"MinimumVote must be large enough for the accumulators' precision"
+			);
+		}
+
+		/// Notes the first slot of the chain, and applies slashes that are due.
+		fn on_initialize(_now: BlockNumberFor<T>) -> Weight {
+			Self::start_clock();
+			let applied = Self::apply_due_slashes();
+			T::WeightInfo::on_initialize()
+				.saturating_add(T::WeightInfo::apply_slash().saturating_mul(applied.into()))
 		}
 
 		#[cfg(feature = "try-runtime")]
@@ -488,146 +465,52 @@ pub mod pallet {
 		}
 	}
 
-	#[pallet::call]
+	// What `StakingApi` shows, for those who read the pallet itself.
+	#[pallet::view_functions]
 	impl<T: Config> Pallet<T> {
-		/// Stakes `amount` (planck) of your free balance. It stays on your account, held, and backs
-		/// nobody until you vote or register with it.
-		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::stake())]
-		pub fn stake(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_stake(&stash, amount)
+		/// The candidate that `stash` is registered as.
+		pub fn candidate(stash: T::AccountId) -> Option<CandidateView<T::AccountId, Balance>> {
+			Self::view_candidate(stash)
 		}
 
-		/// Begins to unbond `amount` (planck) of your idle stake. After `BondingDuration` eras
-		/// `withdraw` releases it.
-		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::unstake())]
-		pub fn unstake(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_unstake(&stash, amount)
-		}
-
-		/// Releases all of your stake that has finished unbonding to your free balance.
-		#[pallet::call_index(2)]
-		#[pallet::weight(T::WeightInfo::withdraw())]
-		pub fn withdraw(origin: OriginFor<T>) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_withdraw(&stash)
-		}
-
-		/// Registers you for `role` with `operator` running the program, and puts `self_stake`
-		/// (planck) of your idle stake behind yourself. Together with what you have behind yourself
-		/// already it must reach the role's minimum; exactly the minimum is enough.
-		///
-		/// `proof` is the operator's signature over this chain's genesis hash, your account and the
-		/// role: the operator's program prints it. `info` is what you show to others; a coordinator
-		/// must list an endpoint.
-		#[pallet::call_index(3)]
-		#[pallet::weight(T::WeightInfo::register())]
-		pub fn register(
-			origin: OriginFor<T>,
-			role: Role,
-			#[pallet::compact] self_stake: Balance,
+		/// The candidate that `operator` serves.
+		pub fn candidate_by_operator(
 			operator: T::AccountId,
-			proof: T::OperatorSignature,
-			info: CandidateInfo,
-		) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_register(&stash, role, self_stake, operator, &proof, info)
+		) -> Option<CandidateView<T::AccountId, Balance>> {
+			Self::view_candidate_by_operator(&operator)
 		}
 
-		/// Leaves the registry at once. Your operator is free, nobody can vote for you any more, and
-		/// you and your voters can take the stake back with `unvote`.
-		#[pallet::call_index(4)]
-		#[pallet::weight(T::WeightInfo::deregister())]
-		pub fn deregister(origin: OriginFor<T>) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_deregister(&stash)
+		/// What `stash` has staked, where it is, and what it has earned there.
+		pub fn staker(stash: T::AccountId) -> StakerView<T::AccountId, Balance> {
+			Self::view_staker(&stash)
 		}
 
-		/// Replaces your operator. `proof` is the new operator's signature, as in `register`, for the
-		/// role that you have.
-		#[pallet::call_index(5)]
-		#[pallet::weight(T::WeightInfo::set_operator())]
-		pub fn set_operator(
-			origin: OriginFor<T>,
-			operator: T::AccountId,
-			proof: T::OperatorSignature,
-		) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_set_operator(&stash, operator, &proof)
+		/// What `staker` can claim now, by candidate.
+		pub fn pending_rewards(staker: T::AccountId) -> Vec<RewardView<T::AccountId, Balance>> {
+			Self::view_pending_rewards(&staker)
 		}
 
-		/// Replaces what you show to others: name, contact and, for coordinators, endpoints and
-		/// certificate.
-		#[pallet::call_index(6)]
-		#[pallet::weight(T::WeightInfo::set_info())]
-		pub fn set_info(origin: OriginFor<T>, info: CandidateInfo) -> DispatchResult {
-			let stash = ensure_signed(origin)?;
-			Self::do_set_info(&stash, info)
+		/// The weight of `stash` at the beginning of `era`, as far back as stake is bonded.
+		pub fn weight_at(stash: T::AccountId, era: u32) -> Option<Balance> {
+			Self::view_weight_at(&stash, era)
 		}
 
-		/// Puts `amount` (planck) of your idle stake behind `candidate`. A registered stash raises
-		/// its self-stake by voting for itself.
-		#[pallet::call_index(7)]
-		#[pallet::weight(T::WeightInfo::vote())]
-		pub fn vote(
-			origin: OriginFor<T>,
+		/// What the stake of `staker` behind `candidate` is and may bring.
+		pub fn expected_return(
+			staker: T::AccountId,
 			candidate: T::AccountId,
-			#[pallet::compact] amount: Balance,
-		) -> DispatchResult {
-			let voter = ensure_signed(origin)?;
-			Self::do_vote(&voter, &candidate, amount)
+		) -> Option<ReturnView<Balance>> {
+			Self::view_expected_return(&staker, &candidate)
 		}
 
-		/// Takes `amount` (planck) back from `candidate`. It is idle at once, and for
-		/// `BondingDuration` eras it answers for what the candidate did before. Take all of it, or
-		/// leave at least `MinimumVote`.
-		#[pallet::call_index(8)]
-		#[pallet::weight(T::WeightInfo::unvote())]
-		pub fn unvote(
-			origin: OriginFor<T>,
-			candidate: T::AccountId,
-			#[pallet::compact] amount: Balance,
-		) -> DispatchResult {
-			let voter = ensure_signed(origin)?;
-			Self::do_unvote(&voter, &candidate, amount)
+		/// The slashes of `stash` that wait to be applied.
+		pub fn pending_slashes_of(stash: T::AccountId) -> Vec<SlashView> {
+			Self::view_pending_slashes(&stash)
 		}
 
-		/// Moves `amount` (planck) from one candidate to another. It goes on answering for what the
-		/// first one did before.
-		#[pallet::call_index(9)]
-		#[pallet::weight(T::WeightInfo::move_vote())]
-		pub fn move_vote(
-			origin: OriginFor<T>,
-			from: T::AccountId,
-			to: T::AccountId,
-			#[pallet::compact] amount: Balance,
-		) -> DispatchResult {
-			let voter = ensure_signed(origin)?;
-			Self::do_move_vote(&voter, &from, &to, amount)
-		}
-
-		/// Puts a registered validator back into the ranking from which validators are elected,
-		/// after heavier ones had pushed it out. Anyone may call it for anyone.
-		#[pallet::call_index(10)]
-		#[pallet::weight(T::WeightInfo::rank())]
-		pub fn rank(origin: OriginFor<T>, candidate: T::AccountId) -> DispatchResult {
-			ensure_signed(origin)?;
-			Self::do_rank(&candidate)
-		}
-
-		/// Sets how many validators are elected from the next election on: from 1 to `MaxRanked`.
-		/// Only the admin origin may.
-		#[pallet::call_index(11)]
-		#[pallet::weight(T::WeightInfo::set_validator_count())]
-		pub fn set_validator_count(
-			origin: OriginFor<T>,
-			#[pallet::compact] count: u32,
-		) -> DispatchResult {
-			T::AdminOrigin::ensure_origin(origin)?;
-			Self::do_set_validator_count(count)
+		/// The two pots.
+		pub fn pots() -> Vec<PotView<T::AccountId>> {
+			Self::view_pots()
 		}
 	}
 }

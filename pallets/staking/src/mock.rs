@@ -10,16 +10,21 @@ use frame::{
 	},
 	deps::sp_runtime::{testing::UintAuthorityId, MultiSignature},
 	testing_prelude::*,
-	traits::{fungible::InspectHold, Convert, OpaqueKeys},
+	traits::{
+		fungible::{Inspect, InspectHold},
+		Convert, OpaqueKeys,
+	},
 };
 
 use crate::{
 	consent_payload, Balance, Call, CandidateInfo, Endpoint, GenesisCandidate, HoldReason, Ledgers,
-	Pools, Positions, Role,
+	Perbill, Perquintill, Positions, Pot, PotState, Role,
 };
 
 pub type AccountId = frame::deps::sp_runtime::AccountId32;
 
+/// How many accounts have funds.
+pub const ACCOUNTS: u8 = 60;
 /// One CAI in planck.
 pub const CAI: Balance = 1_000_000_000_000_000_000;
 /// What every account of a test owns.
@@ -27,8 +32,16 @@ pub const FUNDS: Balance = 10_000_000 * CAI;
 /// Sessions in an era and eras to unbond: few, so that tests reach their ends.
 pub const SESSIONS: u32 = 3;
 pub const BONDING: u32 = 3;
+/// Eras from the report of a slash to its application.
+pub const DEFER: u32 = 1;
+/// The slots of a session, and of an era.
+pub const SESSION_SLOTS: u64 = 10;
+pub const ERA_SLOTS: u64 = SESSION_SLOTS * SESSIONS as u64;
 /// The validators that the ranking holds.
 pub const RANKED: u32 = 4;
+/// What the pots hold at genesis.
+pub const MINING_POT: Balance = 300_000_000 * CAI;
+pub const STAKING_POT: Balance = 110_000_000 * CAI;
 
 #[frame_construct_runtime]
 mod runtime {
@@ -54,6 +67,8 @@ mod runtime {
 	pub type Session = pallet_session;
 	#[runtime::pallet_index(4)]
 	pub type Historical = pallet_session::historical;
+	#[runtime::pallet_index(5)]
+	pub type Authorship = pallet_authorship;
 }
 
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
@@ -122,24 +137,69 @@ impl pallet_session::historical::Config for Test {
 
 parameter_types! {
 	pub static SessionsPerEra: u32 = SESSIONS;
+	pub static Slot: u64 = 1;
+	/// Who takes what the mining pot emits.
+	pub static Miners: Option<AccountId> = None;
+	pub const MaxEmission: Perquintill = Perquintill::from_percent(1);
+	pub const MaxCommissionRise: Perbill = Perbill::from_percent(5);
+	pub const Pots: PalletId = PalletId(*b"test/pot");
+}
+
+pub struct MiningRewards;
+impl crate::MiningRewards<AccountId> for MiningRewards {
+	fn recipient(_: u32, _: Balance) -> Option<AccountId> {
+		Miners::get()
+	}
+}
+
+impl pallet_authorship::Config for Test {
+	type FindAuthor = ();
+	type EventHandler = Staking;
 }
 
 impl crate::Config for Test {
 	type Currency = Balances;
 	type AdminOrigin = EnsureRoot<AccountId>;
+	type SlashOrigin = EnsureRoot<AccountId>;
 	type OperatorSignature = MultiSignature;
-	type SessionKeys = Session;
+	type Session = Session;
+	type Slot = Slot;
+	type MiningRewards = MiningRewards;
+	type PalletId = Pots;
 	type MinimumValidatorStake = ConstU128<{ 100_000 * CAI }>;
 	type MinimumMinerStake = ConstU128<{ 20_000 * CAI }>;
 	type MinimumCoordinatorStake = ConstU128<{ 2_000_000 * CAI }>;
 	type MinimumVote = ConstU128<CAI>;
 	type SessionsPerEra = SessionsPerEra;
+	type EraLength = ConstU64<ERA_SLOTS>;
+	type ErasPerYear = ConstU32<1_461>;
+	type MaxEmission = MaxEmission;
+	type MaxCommissionRise = MaxCommissionRise;
+	type SlashDefer = ConstU32<DEFER>;
+	type MaxSlashesPerBlock = ConstU32<2>;
 	type BondingDuration = ConstU32<BONDING>;
 	type MaxChunks = ConstU32<3>;
 	type MaxVotes = ConstU32<3>;
 	type MaxExposures = ConstU32<4>;
 	type MaxRanked = ConstU32<RANKED>;
 	type WeightInfo = ();
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = BenchmarkHelper;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+pub struct BenchmarkHelper;
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<Test> for BenchmarkHelper {
+	fn sign(payload: &[u8]) -> (AccountId, MultiSignature) {
+		(account(200), sign(200, payload))
+	}
+
+	fn set_session_keys(stash: &AccountId) {
+		let bytes: &[u8; 32] = stash.as_ref();
+		let key = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+		pallet_session::NextKeys::<Test>::insert(stash, UintAuthorityId(key));
+	}
 }
 
 /// The keys of the `n`th account, derived once: that takes longer than most tests.
@@ -149,7 +209,7 @@ fn pair(n: u8) -> &'static sr25519::Pair {
 	&PAIRS[usize::from(n)]
 }
 
-/// The `n`th account. All from 1 to 40 have funds, those up to 30 session keys.
+/// The `n`th account. All from 1 to [`ACCOUNTS`] have funds, those up to 30 session keys.
 pub fn account(n: u8) -> AccountId {
 	AccountId::new(pair(n).public().0)
 }
@@ -199,13 +259,20 @@ pub fn genesis_candidate(n: u8, role: Role, self_stake: Balance) -> GenesisCandi
 
 /// A chain at block 1 with these candidates in its genesis.
 pub fn chain(candidates: Vec<GenesisCandidate<AccountId>>, validator_count: u32) -> TestState {
+	Slot::set(1);
+	Miners::set(None);
+	SessionsPerEra::set(SESSIONS);
+	let pots = [(Pot::Mining, MINING_POT), (Pot::Staking, STAKING_POT)];
 	let keys = |n: u8| (account(n), account(n), UintAuthorityId(u64::from(n)));
 	let config = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {
-			balances: (1..=40).map(|n| (account(n), FUNDS)).collect(),
+			balances: (1..=ACCOUNTS)
+				.map(|n| (account(n), FUNDS))
+				.chain(pots.map(|(pot, amount)| (Staking::pot_account(pot), amount)))
+				.collect(),
 			..Default::default()
 		},
-		staking: crate::GenesisConfig { candidates, validator_count },
+		staking: crate::GenesisConfig { candidates, validator_count, ..Default::default() },
 		session: pallet_session::GenesisConfig {
 			keys: vec![keys(30)],
 			non_authority_keys: (1..30).map(keys).collect(),
@@ -216,6 +283,7 @@ pub fn chain(candidates: Vec<GenesisCandidate<AccountId>>, validator_count: u32)
 	state.execute_with(|| {
 		System::set_block_number(1);
 		frame_system::BlockHash::<Test>::insert(0, H256::repeat_byte(42));
+		Staking::on_initialize(1);
 	});
 	state
 }
@@ -252,17 +320,18 @@ pub fn refused(who: &AccountId, call: Call<Test>, error: crate::Error<Test>) {
 	assert_noop!(act(who, call), error);
 }
 
-/// The pallet's rules, and that nothing is held but what is staked.
+/// The pallet's rules, and that nobody holds stake that the pallet does not know.
 #[track_caller]
 pub fn check() {
 	Staking::do_try_state().unwrap();
-	for who in (1..=40).map(account) {
-		let ledger = Ledgers::<Test>::get(&who);
-		let unbonding: Balance = ledger.unbonding.iter().map(|chunk| chunk.amount).sum();
-		let voted: Balance = Positions::<Test>::iter_prefix(&who)
-			.map(|(candidate, position)| Pools::<Test>::get(candidate).value_of(&position))
-			.sum();
-		assert_eq!(held(&who), ledger.idle + unbonding + voted, "held is not what is staked");
+	for who in (1..=ACCOUNTS).map(account) {
+		let known = Ledgers::<Test>::contains_key(&who)
+			|| Positions::<Test>::iter_prefix(&who).next().is_some();
+		assert!(known || held(&who) == 0, "held, but not staked");
+	}
+	for pot in Pot::ALL {
+		let PotState { left, owed } = crate::Pots::<Test>::get(pot);
+		assert_eq!(Balances::total_balance(&Staking::pot_account(pot)), left + owed);
 	}
 }
 
@@ -308,11 +377,24 @@ pub fn registered(n: u8, role: Role, self_stake: Balance) -> AccountId {
 	stash
 }
 
+/// Lets `count` slots pass, the last of them with a block.
+pub fn pass_slots(count: u64) {
+	Slot::mutate(|slot| *slot += count);
+	Staking::on_initialize(System::block_number());
+}
+
 /// Ends `count` sessions.
 pub fn end_sessions(count: u32) {
 	for _ in 0..count {
+		Slot::mutate(|slot| *slot += SESSION_SLOTS);
 		Session::rotate_session();
+		Staking::on_initialize(System::block_number());
 	}
+}
+
+/// Makes the `n`th account the author of a block.
+pub fn author_block(author: &AccountId) {
+	<Staking as pallet_authorship::EventHandler<_, _>>::note_author(author.clone());
 }
 
 /// Goes on to the first session of the era `count` further.

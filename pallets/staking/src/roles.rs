@@ -5,8 +5,9 @@ use codec::Encode;
 use frame::{prelude::*, traits::Verify};
 
 use crate::{
-	Balance, Candidate, CandidateInfo, Candidates, Config, CurrentEra, Error, Event,
-	GenesisCandidate, Operators, Pallet, Pool, Pools, Positions, Role, RoleOf, RoleTotals,
+	Balance, Candidate, CandidateInfo, Candidates, Config, CurrentEra, EarningsOf, Error, Event,
+	GenesisCandidate, Offenders, Operators, Pallet, Pool, Pools, Positions, Role, RoleOf,
+	RoleTotals,
 };
 
 /// What an operator's consent begins with, so that its signature means nothing elsewhere.
@@ -35,7 +36,7 @@ impl<T: Config> Pallet<T> {
 
 	/// What `stash` has in `pool`, its own.
 	pub(crate) fn self_stake(stash: &T::AccountId, pool: &Pool) -> Balance {
-		Positions::<T>::get(stash, stash).map_or(0, |position| pool.value_of(&position))
+		Positions::<T>::get(stash, stash).map_or(0, |backing| backing.stake.worth(pool))
 	}
 
 	pub(crate) fn do_register(
@@ -86,11 +87,12 @@ impl<T: Config> Pallet<T> {
 		info: CandidateInfo,
 	) -> DispatchResult {
 		Self::check_info(role, &info)?;
+		let before = Pools::<T>::get(stash).balance;
 		if self_stake > 0 {
-			let mut ledger = Self::load_ledger(stash);
+			let mut ledger = Self::load_ledger(stash)?;
 			ledger.debit(self_stake)?;
 			Self::enter_pool(&mut ledger, stash, stash, self_stake)?;
-			Self::store_ledger(stash, ledger);
+			Self::store_ledger(stash, ledger)?;
 		}
 		let pool = Pools::<T>::get(stash);
 		let own = Self::self_stake(stash, &pool);
@@ -99,11 +101,20 @@ impl<T: Config> Pallet<T> {
 		RoleOf::<T>::insert(stash, role);
 		Operators::<T>::insert(&operator, stash);
 		let registered_at = CurrentEra::<T>::get().index;
-		let candidate = Candidate { operator: operator.clone(), info, registered_at };
+		let jailed = Offenders::<T>::get(stash).jailed_until.is_some();
+		let candidate = Candidate {
+			operator: operator.clone(),
+			info,
+			registered_at,
+			inactive_from: jailed.then_some(registered_at),
+		};
 		Candidates::<T>::insert(role, stash, candidate);
+		// It shares in the reward of the role from now on.
+		let per_weight = Self::advance(role).per_weight.index;
+		EarningsOf::<T>::mutate(stash, |earnings| earnings.claim.index = per_weight);
 		RoleTotals::<T>::try_mutate(role, |total| {
 			total.candidates = total.candidates.checked_add(1).ok_or(Error::<T>::Overflow)?;
-			total.weight = total.weight.checked_add(pool.balance).ok_or(Error::<T>::Overflow)?;
+			total.weight = total.weight.checked_add(before).ok_or(Error::<T>::Overflow)?;
 			Ok::<_, DispatchError>(())
 		})?;
 		Self::deposit_event(Event::Registered {
@@ -113,14 +124,14 @@ impl<T: Config> Pallet<T> {
 			self_stake: own,
 			weight: pool.balance,
 		});
-		if role == Role::Validator {
-			Self::enter_ranking(stash, pool.balance);
-		}
-		Ok(())
+		Self::reweigh(stash, before, &pool)
 	}
 
 	pub(crate) fn do_deregister(stash: &T::AccountId) -> DispatchResult {
-		let role = RoleOf::<T>::take(stash).ok_or(Error::<T>::NotRegistered)?;
+		let role = RoleOf::<T>::get(stash).ok_or(Error::<T>::NotRegistered)?;
+		Self::accrue(stash);
+		Self::set_earning_weight(stash, role, 0);
+		RoleOf::<T>::remove(stash);
 		let Candidate { operator, .. } =
 			Candidates::<T>::take(role, stash).ok_or(Error::<T>::NotRegistered)?;
 		Operators::<T>::remove(&operator);

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use cuckoo_staking_math::{Balance, Position};
+use cuckoo_staking_math::{Accumulator, Balance, Claim, Perbill, Stake};
 use cuckoo_staking_runtime_api::Role;
 use frame::{
 	deps::frame_support::{
@@ -52,6 +52,18 @@ pub struct Candidate<AccountId> {
 	pub info: CandidateInfo,
 	/// The era in which it registered.
 	pub registered_at: u32,
+	/// The era from which it has no part in its role, if it is in jail or its self-stake fell below
+	/// the role's minimum.
+	pub inactive_from: Option<u32>,
+}
+
+/// What a staker has behind one candidate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Backing {
+	/// Its part of the candidate's pool.
+	pub stake: Stake,
+	/// What it has earned and not been paid.
+	pub claim: Claim,
 }
 
 /// Stake that began to unbond in one era.
@@ -70,10 +82,8 @@ pub struct Exposure<AccountId> {
 	pub candidate: AccountId,
 	/// The era in which the stake left.
 	pub left_era: u32,
-	/// How much left, in planck. What the position is worth less is owed.
-	pub amount: Balance,
-	/// The shares of the candidate's sub-pool of that era.
-	pub position: Position,
+	/// Its part of the candidate's sub-pool of that era.
+	pub stake: Stake,
 }
 
 /// What one staker has outside the pools. A staker without all of it has no ledger.
@@ -93,6 +103,9 @@ pub struct Exposure<AccountId> {
 pub struct Ledger<T: Config> {
 	/// Stake that backs nobody, in planck.
 	pub idle: Balance,
+	/// What is owed for slashes of candidates that were left, in planck. It is taken as soon as
+	/// stake is idle or unbonding, so it is more than zero only while all stake backs somebody.
+	pub debt: Balance,
 	/// How many candidates other than itself the staker backs.
 	pub votes: u32,
 	/// Stake on its way out, the earliest first, at most one chunk an era.
@@ -109,7 +122,116 @@ pub struct EraInfo {
 	pub index: u32,
 	/// Its first session.
 	pub first_session: u32,
+	/// The slot in which it began; 0 until the first block of the chain.
+	pub started_at: u64,
 }
+
+/// What a candidate's pool has earned. Kept as long as the pool, and until the commission is paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Earnings {
+	/// The weight with which it shares in the reward of its role; 0 while it earns nothing by
+	/// weight: in jail, below the minimum, not registered, or a validator.
+	pub weight: Balance,
+	/// Its part of the reward of the role.
+	pub claim: Claim,
+	/// What a share of the pool has earned.
+	pub per_share: Accumulator,
+	/// What it keeps of the reward of those who back it.
+	pub commission: Perbill,
+	/// The era in which the commission was raised last.
+	pub raised_at: Option<u32>,
+	/// The commission that has not been paid, in planck.
+	pub commission_due: Balance,
+}
+
+/// The reward of one role, which flows slot by slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct RoleFlow {
+	/// What the role gets in the running era, in planck.
+	pub budget: Balance,
+	/// How much of that has flowed.
+	pub flowed: Balance,
+	/// The sum of the weights that share in it.
+	pub weight: Balance,
+	/// What a planck of weight has earned.
+	pub per_weight: Accumulator,
+}
+
+/// What becomes of a staker's rewards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Payout {
+	/// Where they go.
+	pub destination: RewardDestination,
+	/// Whether others may claim them for the staker.
+	pub claim_for: bool,
+}
+
+/// Where rewards go when they are claimed.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum RewardDestination {
+	/// To the free balance.
+	#[default]
+	#[codec(index = 0)]
+	Free,
+	/// Behind the candidate through which they were earned.
+	#[codec(index = 1)]
+	Compound,
+}
+
+/// A slash that waits to be applied.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct PendingSlash<AccountId> {
+	/// Who is slashed.
+	pub candidate: AccountId,
+	/// The part of what is left of the stake.
+	pub fraction: Perbill,
+	/// The era of the offence: who left in it or later is slashed, too.
+	pub offence_era: u32,
+	/// The era from which it is applied.
+	pub apply_era: u32,
+}
+
+/// The slashes in the order in which they will be applied: the first number that waits, and the first
+/// that is not given yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct SlashQueue {
+	/// The number of the slash that comes next.
+	pub next: u32,
+	/// The number that the next slash will get.
+	pub end: u32,
+}
+
+/// What is known of somebody who was reported for an offence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Offender {
+	/// The era from which it may leave the jail, while it is there.
+	pub jailed_until: Option<u32>,
+	/// How many slashes wait.
+	pub pending: u32,
+	/// Whether one was applied since it went to jail.
+	pub applied: bool,
+	/// The part by which it is slashed for the offences of each era, the latest last.
+	pub offences: BoundedVec<(u32, Perbill), ConstU32<MAX_HISTORY>>,
+}
+
+/// The most eras of which something is remembered; more than an exposure lasts.
+pub const MAX_HISTORY: u32 = 32;
+
+/// The weight of a candidate at the beginning of past eras: an entry for each era in which it
+/// changed, the latest last.
+pub type WeightHistory = BoundedVec<(u32, Balance), ConstU32<MAX_HISTORY>>;
 
 /// A candidate registered from the start of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

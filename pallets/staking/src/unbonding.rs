@@ -32,24 +32,24 @@ impl<T: Config> Ledger<T> {
 impl<T: Config> Pallet<T> {
 	pub(crate) fn do_unstake(stash: &T::AccountId, amount: Balance) -> DispatchResult {
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
-		let mut ledger = Self::load_ledger(stash);
+		let mut ledger = Self::load_ledger(stash)?;
 		ledger.debit(amount)?;
 		let era = CurrentEra::<T>::get().index;
 		let until_era = era.saturating_add(T::BondingDuration::get());
 		ledger.unbond(amount, until_era)?;
 		let idle = ledger.idle;
-		Self::store_ledger(stash, ledger);
+		Self::store_ledger(stash, ledger)?;
 		Self::deposit_event(Event::Unstaked { stash: stash.clone(), amount, until_era, idle });
 		Ok(())
 	}
 
 	pub(crate) fn do_withdraw(stash: &T::AccountId) -> DispatchResult {
-		let mut ledger = Self::load_ledger(stash);
+		let mut ledger = Self::load_ledger(stash)?;
 		let era = CurrentEra::<T>::get().index;
 		let amount = ledger.matured(era);
 		ensure!(amount > 0, Error::<T>::NothingToWithdraw);
 		ledger.unbonding.retain(|chunk| chunk.until_era > era);
-		Self::store_ledger(stash, ledger);
+		Self::store_ledger(stash, ledger)?;
 		let reason = HoldReason::Stake.into();
 		T::Currency::release(&reason, stash, amount, Precision::Exact)?;
 		let held = T::Currency::balance_on_hold(&reason, stash);

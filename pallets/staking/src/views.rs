@@ -2,14 +2,17 @@
 
 use alloc::vec::Vec;
 use cuckoo_staking_runtime_api::{
-	CandidateView, ConstantsView, EraView, ExposureView, PositionView, StakerView, UnbondingView,
-	MAX_PAGE,
+	CandidateView, ConstantsView, EraView, ExposureView, PositionView, PotView, ReturnView,
+	RewardView, SlashView, StakerView, UnbondingView, MAX_PAGE,
 };
-use frame::{prelude::*, traits::fungible::InspectHold};
+use frame::{deps::frame_support::traits::ValidatorSet, prelude::*, traits::fungible::InspectHold};
+
+use cuckoo_staking_math::{commission, emission, mul_div, Rounding};
 
 use crate::{
-	Balance, Candidate, Candidates, Config, CurrentEra, HoldReason, Ledgers, Operators, Pallet,
-	Pools, Positions, Role, RoleOf, RoleTotal, RoleTotals, SubPools,
+	Backing, Balance, Candidate, Candidates, Config, CurrentEra, Earnings, EarningsOf, Emission,
+	HoldReason, Ledgers, Offenders, Operators, Pallet, PendingSlashes, Perbill, Pools, Positions,
+	Pot, Pots, Role, RoleFlows, RoleOf, RoleTotal, RoleTotals, SubPools, WeightHistories,
 };
 
 impl<T: Config> Pallet<T> {
@@ -53,11 +56,13 @@ impl<T: Config> Pallet<T> {
 		StakerView {
 			held: T::Currency::balance_on_hold(&HoldReason::Stake.into(), stash),
 			idle: ledger.idle,
+			debt: ledger.debt,
 			positions: Positions::<T>::iter_prefix(stash)
-				.map(|(candidate, position)| PositionView {
-					amount: Pools::<T>::get(&candidate).value_of(&position),
+				.map(|(candidate, backing)| PositionView {
+					amount: backing.stake.worth(&Pools::<T>::get(&candidate)),
+					shares: backing.stake.position.shares,
+					pending_reward: Self::pending_of(&candidate, backing),
 					candidate,
-					shares: position.shares,
 				})
 				.collect(),
 			withdrawable: ledger.matured(era),
@@ -71,8 +76,9 @@ impl<T: Config> Pallet<T> {
 				.into_iter()
 				.filter(|exposure| exposure.is_live::<T>(era))
 				.map(|exposure| ExposureView {
-					amount: SubPools::<T>::get(&exposure.candidate, exposure.left_era)
-						.value_of(&exposure.position),
+					amount: exposure
+						.stake
+						.worth(&SubPools::<T>::get(&exposure.candidate, exposure.left_era)),
 					until_era: exposure.until_era::<T>(),
 					candidate: exposure.candidate,
 					left_era: exposure.left_era,
@@ -109,19 +115,146 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
+	/// What `staker` can claim now: see `StakingApi::pending_rewards`.
+	pub fn view_pending_rewards(staker: &T::AccountId) -> Vec<RewardView<T::AccountId, Balance>> {
+		let own = EarningsOf::<T>::contains_key(staker)
+			.then(|| (staker.clone(), Self::earnings_now(staker).commission_due));
+		let mut rewards: Vec<_> = Positions::<T>::iter_prefix(staker)
+			.map(|(candidate, backing)| {
+				let amount = Self::pending_of(&candidate, backing);
+				(candidate, amount)
+			})
+			.collect();
+		if let Some((stash, commission)) = own {
+			match rewards.iter_mut().find(|(candidate, _)| *candidate == stash) {
+				Some((_, amount)) => *amount = amount.saturating_add(commission),
+				None => rewards.push((stash, commission)),
+			}
+		}
+		rewards
+			.into_iter()
+			.filter(|(_, amount)| *amount > 0)
+			.map(|(candidate, amount)| RewardView { candidate, amount })
+			.collect()
+	}
+
+	/// The weight of `stash` at the beginning of `era`: see `StakingApi::weight_at`.
+	pub fn view_weight_at(stash: &T::AccountId, era: u32) -> Option<Balance> {
+		let now = CurrentEra::<T>::get().index;
+		if era > now || era.saturating_add(T::BondingDuration::get()) < now {
+			return None;
+		}
+		// The first change from then on tells what there was before it.
+		let history = WeightHistories::<T>::get(stash);
+		let known = history.iter().find(|(changed, _)| *changed >= era);
+		Some(known.map_or_else(|| Pools::<T>::get(stash).balance, |(_, weight)| *weight))
+	}
+
+	/// What a position is and may bring: see `StakingApi::expected_return`.
+	pub fn view_expected_return(
+		staker: &T::AccountId,
+		candidate: &T::AccountId,
+	) -> Option<ReturnView<Balance>> {
+		let backing = Positions::<T>::get(staker, candidate)?;
+		let pool = Pools::<T>::get(candidate);
+		let amount = backing.stake.worth(&pool);
+		let earnings = EarningsOf::<T>::get(candidate);
+		let (_, rest) =
+			commission::split(Self::era_reward(candidate, &earnings), earnings.commission);
+		let share = Perbill::from_rational(amount, pool.balance.max(1));
+		let era_reward = multiply(rest, amount, pool.balance);
+		let yearly = era_reward.saturating_mul(T::ErasPerYear::get().into());
+		let yearly_return = multiply(yearly, 1_000_000, amount);
+		Some(ReturnView {
+			amount,
+			share: share.deconstruct(),
+			era_reward,
+			yearly_return: yearly_return.try_into().unwrap_or(u64::MAX),
+		})
+	}
+
+	/// What a candidate would get in the running era, commission included, if nothing changed.
+	fn era_reward(candidate: &T::AccountId, earnings: &Earnings) -> Balance {
+		let Some(role) = RoleOf::<T>::get(candidate) else { return 0 };
+		let flow = RoleFlows::<T>::get(role);
+		if role != Role::Validator {
+			return multiply(flow.budget, earnings.weight, flow.weight);
+		}
+		let validators = T::Session::validators();
+		let free = Offenders::<T>::get(candidate).jailed_until.is_none();
+		if free && validators.contains(candidate) {
+			// All of them author equally many blocks.
+			emission::due(flow.budget, 1, validators.len() as u64)
+		} else {
+			0
+		}
+	}
+
+	/// The slashes of `stash` that wait: see `StakingApi::pending_slashes`.
+	pub fn view_pending_slashes(stash: &T::AccountId) -> Vec<SlashView> {
+		let mut slashes: Vec<_> = PendingSlashes::<T>::iter()
+			.filter(|(_, slash)| slash.candidate == *stash)
+			.map(|(id, slash)| SlashView {
+				id,
+				fraction: slash.fraction.deconstruct(),
+				offence_era: slash.offence_era,
+				apply_era: slash.apply_era,
+			})
+			.collect();
+		slashes.sort_by_key(|slash| slash.id);
+		slashes
+	}
+
+	/// The two pots: see `StakingApi::pots`.
+	pub fn view_pots() -> Vec<PotView<T::AccountId>> {
+		let staking = Role::ALL
+			.iter()
+			.fold(Balance::zero(), |sum, role| sum.saturating_add(Self::flow_now(*role).1));
+		Pot::ALL
+			.into_iter()
+			.map(|pot| {
+				let mut state = Pots::<T>::get(pot);
+				if pot == Pot::Staking {
+					state.left = state.left.saturating_sub(staking);
+					state.owed = state.owed.saturating_add(staking);
+				}
+				let account = Self::pot_account(pot);
+				PotView { pot, account, state, emission: Emission::<T>::get(pot).deconstruct() }
+			})
+			.collect()
+	}
+
+	/// The earnings of `stash` up to now.
+	pub(crate) fn earnings_now(stash: &T::AccountId) -> Earnings {
+		match RoleOf::<T>::get(stash) {
+			Some(role) => Self::earned(stash, &Self::flow_now(role).0),
+			None => EarningsOf::<T>::get(stash),
+		}
+	}
+
+	/// What a position has earned up to now and not been paid.
+	pub(crate) fn pending_of(candidate: &T::AccountId, mut backing: Backing) -> Balance {
+		let earnings = Self::earnings_now(candidate);
+		Self::settle_claim(candidate, &mut backing, &Pools::<T>::get(candidate), &earnings);
+		backing.claim.amount
+	}
+
 	fn candidate_view(
 		role: Role,
 		stash: T::AccountId,
 		candidate: Candidate<T::AccountId>,
 	) -> CandidateView<T::AccountId, Balance> {
 		let pool = Pools::<T>::get(&stash);
-		let self_stake = Self::self_stake(&stash, &pool);
+		let era = CurrentEra::<T>::get().index;
 		CandidateView {
 			operator: candidate.operator,
 			role,
 			weight: pool.balance,
-			self_stake,
-			active: self_stake >= Self::minimum_stake(role),
+			self_stake: Self::self_stake(&stash, &pool),
+			active: candidate.inactive_from.is_none_or(|from| era < from),
+			inactive_from: candidate.inactive_from,
+			jailed_until: Offenders::<T>::get(&stash).jailed_until,
+			commission: EarningsOf::<T>::get(&stash).commission.deconstruct(),
 			registered_at: candidate.registered_at,
 			name: candidate.info.name.into_inner(),
 			contact: candidate.info.contact.into_inner(),
@@ -130,4 +263,9 @@ impl<T: Config> Pallet<T> {
 			stash,
 		}
 	}
+}
+
+/// `a * b / c`, rounded down; nothing of nothing.
+fn multiply(a: Balance, b: Balance, c: Balance) -> Balance {
+	mul_div(a, b, c, Rounding::Down).unwrap_or(0)
 }

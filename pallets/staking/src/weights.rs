@@ -1,17 +1,11 @@
-//! The weights of the calls.
+//! The weights of the calls and hooks.
 //!
-//! Estimated by hand: the storage items that a call reads and writes in its worst case, the proof
-//! size that these items have at most, and a generous time for the computation itself (a
-//! signature check, where there is one).
+//! [`WeightInfo`] names them. The estimates here are for tests and benchmarks; a runtime uses what
+//! was measured on it.
 
-use core::marker::PhantomData;
+use frame::deps::frame_support::weights::{constants::ParityDbWeight, Weight};
 
-use frame::{
-	deps::frame_support::weights::{constants::ParityDbWeight, Weight},
-	prelude::{frame_system, Get},
-};
-
-/// The weight of each call.
+/// The weight of each call and hook.
 pub trait WeightInfo {
 	/// Of `stake`.
 	fn stake() -> Weight;
@@ -37,6 +31,34 @@ pub trait WeightInfo {
 	fn rank() -> Weight;
 	/// Of `set_validator_count`.
 	fn set_validator_count() -> Weight;
+	/// Of `claim` and `claim_for`, compounding included.
+	fn claim() -> Weight;
+	/// Of `set_reward_destination` and `set_claim_for`.
+	fn set_payout() -> Weight;
+	/// Of `set_commission`.
+	fn set_commission() -> Weight;
+	/// Of `settle`.
+	fn settle() -> Weight;
+	/// Of `slash`, and of each offender that another pallet reports.
+	fn slash() -> Weight;
+	/// Of `cancel_slash`.
+	fn cancel_slash() -> Weight;
+	/// Of `unjail`.
+	fn unjail() -> Weight;
+	/// Of `set_emission`.
+	fn set_emission() -> Weight;
+	/// Of `set_reward_split`.
+	fn set_reward_split() -> Weight;
+	/// Of a block in which no slash is applied.
+	fn on_initialize() -> Weight;
+	/// Of applying one slash to a pool and the most sub-pools.
+	fn apply_slash() -> Weight;
+	/// Of paying the author of a block.
+	fn note_author() -> Weight;
+	/// Of ending an era and beginning the next.
+	fn begin_era() -> Weight;
+	/// Of an election among `ranked` validators.
+	fn elect(ranked: u32) -> Weight;
 }
 
 /// Time of a call that computes next to nothing, in picoseconds.
@@ -45,97 +67,131 @@ const BASE_TIME: u64 = 25_000_000;
 const SIGNATURE_TIME: u64 = 60_000_000;
 /// Time of decoding, searching and encoding the ranking, in picoseconds.
 const RANKING_TIME: u64 = 30_000_000;
-/// Bytes of proof for one small storage item.
+/// Bytes of proof for one storage item.
 const ITEM_PROOF: u64 = 4_096;
-/// Bytes of proof for the ranking.
-const RANKING_PROOF: u64 = 16_384;
-
-/// What touching a ledger with its exposures costs: the ledger itself, and one sub-pool for each
-/// exposure that has expired since the last touch.
+/// What touching a ledger with the most exposures costs: the ledger and the era, and a sub-pool for
+/// each exposure.
 const LEDGER_READS: u64 = 2 + 32;
-/// Writes for the same.
-const LEDGER_WRITES: u64 = 1 + 32;
+/// Writes for the same, and for burning a debt.
+const LEDGER_WRITES: u64 = 4 + 32;
 
-fn items(time: u64, count: u64) -> Weight {
-	Weight::from_parts(time, ITEM_PROOF * count)
+fn estimate(time: u64, reads: u64, writes: u64) -> Weight {
+	Weight::from_parts(time, ITEM_PROOF.saturating_mul(reads))
+		.saturating_add(ParityDbWeight::get().reads_writes(reads, writes))
 }
 
-fn with_ranking(weight: Weight) -> Weight {
-	weight.saturating_add(Weight::from_parts(RANKING_TIME, RANKING_PROOF))
+/// Estimates, counted by hand.
+impl WeightInfo for () {
+	fn stake() -> Weight {
+		// Account, holds, ledger.
+		estimate(BASE_TIME, 3 + LEDGER_READS, 2 + LEDGER_WRITES)
+	}
+
+	fn unstake() -> Weight {
+		estimate(BASE_TIME, LEDGER_READS, LEDGER_WRITES)
+	}
+
+	fn withdraw() -> Weight {
+		// Account, holds, ledger.
+		estimate(BASE_TIME, 2 + LEDGER_READS, 2 + LEDGER_WRITES)
+	}
+
+	fn register() -> Weight {
+		// Genesis hash, operator, and all that a vote touches.
+		estimate(BASE_TIME + SIGNATURE_TIME + RANKING_TIME, 16 + LEDGER_READS, 12 + LEDGER_WRITES)
+	}
+
+	fn deregister() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 10, 9)
+	}
+
+	fn set_operator() -> Weight {
+		estimate(BASE_TIME + SIGNATURE_TIME, 5, 3)
+	}
+
+	fn set_info() -> Weight {
+		estimate(BASE_TIME, 2, 1)
+	}
+
+	fn vote() -> Weight {
+		// Role, era, flow, pot, earnings, position, pool, offender, candidate, totals, history, ranking.
+		estimate(BASE_TIME + RANKING_TIME, 13 + LEDGER_READS, 11 + LEDGER_WRITES)
+	}
+
+	fn unvote() -> Weight {
+		// As a vote, a sub-pool, and a payment.
+		estimate(BASE_TIME + RANKING_TIME, 16 + LEDGER_READS, 14 + LEDGER_WRITES)
+	}
+
+	fn move_vote() -> Weight {
+		// Both.
+		estimate(BASE_TIME + 2 * RANKING_TIME, 26 + LEDGER_READS, 22 + LEDGER_WRITES)
+	}
+
+	fn rank() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 3, 1)
+	}
+
+	fn set_validator_count() -> Weight {
+		estimate(BASE_TIME, 1, 1)
+	}
+
+	fn claim() -> Weight {
+		// A payment and a vote.
+		estimate(BASE_TIME + RANKING_TIME, 22 + LEDGER_READS, 18 + LEDGER_WRITES)
+	}
+
+	fn set_payout() -> Weight {
+		estimate(BASE_TIME, 1, 1)
+	}
+
+	fn set_commission() -> Weight {
+		estimate(BASE_TIME, 7, 4)
+	}
+
+	fn settle() -> Weight {
+		// As a vote taken back.
+		estimate(BASE_TIME + RANKING_TIME, 16 + LEDGER_READS, 14 + LEDGER_WRITES)
+	}
+
+	fn slash() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 12, 9)
+	}
+
+	fn cancel_slash() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 11, 8)
+	}
+
+	fn unjail() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 11, 7)
+	}
+
+	fn set_emission() -> Weight {
+		estimate(BASE_TIME, 1, 1)
+	}
+
+	fn set_reward_split() -> Weight {
+		estimate(BASE_TIME, 1, 1)
+	}
+
+	fn on_initialize() -> Weight {
+		estimate(BASE_TIME, 3, 1)
+	}
+
+	fn apply_slash() -> Weight {
+		estimate(BASE_TIME + RANKING_TIME, 12 + 32, 10 + 32)
+	}
+
+	fn note_author() -> Weight {
+		estimate(BASE_TIME, 5, 3)
+	}
+
+	fn begin_era() -> Weight {
+		estimate(BASE_TIME, 14, 10)
+	}
+
+	fn elect(ranked: u32) -> Weight {
+		// The keys, the offender, the pool and the self-stake of each.
+		estimate(BASE_TIME, u64::from(ranked).saturating_mul(4), 1)
+	}
 }
-
-macro_rules! impl_weights {
-	($type:ty, $($generic:ident)?, $db:expr) => {
-		impl $(<$generic: frame_system::Config>)? WeightInfo for $type {
-			fn stake() -> Weight {
-				// Account, holds, ledger.
-				items(BASE_TIME, 2 + LEDGER_READS)
-					.saturating_add($db.reads_writes(2 + LEDGER_READS, 2 + LEDGER_WRITES))
-			}
-
-			fn unstake() -> Weight {
-				items(BASE_TIME, LEDGER_READS)
-					.saturating_add($db.reads_writes(LEDGER_READS, LEDGER_WRITES))
-			}
-
-			fn withdraw() -> Weight {
-				// Account, holds, ledger.
-				items(BASE_TIME, 2 + LEDGER_READS)
-					.saturating_add($db.reads_writes(2 + LEDGER_READS, 2 + LEDGER_WRITES))
-			}
-
-			fn register() -> Weight {
-				// Role, operator, genesis hash, pool, position, candidate, totals, ranking, ledger.
-				with_ranking(items(BASE_TIME + SIGNATURE_TIME, 8 + LEDGER_READS))
-					.saturating_add($db.reads_writes(8 + LEDGER_READS, 7 + LEDGER_WRITES))
-			}
-
-			fn deregister() -> Weight {
-				// Role, candidate, operator, pool, totals, ranking.
-				with_ranking(items(BASE_TIME, 6)).saturating_add($db.reads_writes(6, 5))
-			}
-
-			fn set_operator() -> Weight {
-				// Role, candidate, genesis hash, two operators.
-				items(BASE_TIME + SIGNATURE_TIME, 5).saturating_add($db.reads_writes(5, 3))
-			}
-
-			fn set_info() -> Weight {
-				items(BASE_TIME, 2).saturating_add($db.reads_writes(2, 1))
-			}
-
-			fn vote() -> Weight {
-				// Role, pool, position, totals, ranking, ledger.
-				with_ranking(items(BASE_TIME, 5 + LEDGER_READS))
-					.saturating_add($db.reads_writes(5 + LEDGER_READS, 4 + LEDGER_WRITES))
-			}
-
-			fn unvote() -> Weight {
-				// Role, pool, position, sub-pool, totals, ranking, ledger.
-				with_ranking(items(BASE_TIME, 6 + LEDGER_READS))
-					.saturating_add($db.reads_writes(6 + LEDGER_READS, 5 + LEDGER_WRITES))
-			}
-
-			fn move_vote() -> Weight {
-				// Two pools, positions, roles and totals, a sub-pool, the ranking, the ledger.
-				with_ranking(items(BASE_TIME, 10 + LEDGER_READS))
-					.saturating_add($db.reads_writes(10 + LEDGER_READS, 8 + LEDGER_WRITES))
-			}
-
-			fn rank() -> Weight {
-				// Role, pool, ranking.
-				with_ranking(items(BASE_TIME, 3)).saturating_add($db.reads_writes(3, 1))
-			}
-
-			fn set_validator_count() -> Weight {
-				items(BASE_TIME, 1).saturating_add($db.reads_writes(1, 1))
-			}
-		}
-	};
-}
-
-/// The weights for a runtime, with the runtime's own costs of the database.
-pub struct SubstrateWeight<T>(PhantomData<T>);
-
-impl_weights!(SubstrateWeight<T>, T, T::DbWeight::get());
-impl_weights!((), , ParityDbWeight::get());

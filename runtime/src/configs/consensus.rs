@@ -5,19 +5,20 @@ use pallet_session::FindAccountFromAuthorIndex;
 use sp_consensus_babe::{AllowedSlots, BabeEpochConfiguration};
 use sp_session::MembershipProof;
 
-use super::staking::{MaxValidators, BONDING_ERAS};
-use crate::{timing, Babe, Historical, Offences, Runtime, RuntimeEvent, Session};
+use super::staking::{MaxValidators, BONDING_ERAS, SLASH_DEFER_ERAS};
+use crate::{timing, Babe, Historical, Offences, Runtime, RuntimeEvent, Session, Staking};
 
 /// The first epoch's rules: a slot has a primary author with a chance of one in four, found by
 /// its VRF, and a secondary one otherwise, so that no slot stays empty.
 pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
 	BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
 
-/// For how many sessions an offence can be reported: as long as the stake behind it is bonded.
+/// For how many sessions an offence can be reported: as long as the stake behind it is still bonded
+/// when the slash is applied.
 pub struct ReportableSessions;
 impl Get<u32> for ReportableSessions {
 	fn get() -> u32 {
-		BONDING_ERAS.saturating_mul(timing::SessionsPerEra::<Runtime>::get())
+		(BONDING_ERAS - SLASH_DEFER_ERAS).saturating_mul(timing::SessionsPerEra::<Runtime>::get())
 	}
 }
 impl Get<u64> for ReportableSessions {
@@ -69,5 +70,6 @@ impl pallet_grandpa::Config for Runtime {
 
 impl pallet_authorship::Config for Runtime {
 	type FindAuthor = FindAccountFromAuthorIndex<Self, Babe>;
-	type EventHandler = ();
+	// The author of a block is paid for it.
+	type EventHandler = Staking;
 }

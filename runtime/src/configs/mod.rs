@@ -14,7 +14,7 @@ pub use fees::ToAuthor;
 pub use people::ProxyType;
 pub use staking::{
 	BONDING_ERAS, MINIMUM_COORDINATOR_STAKE, MINIMUM_MINER_STAKE, MINIMUM_VALIDATOR_STAKE,
-	MINIMUM_VOTE,
+	MINIMUM_VOTE, SLASH_DEFER_ERAS,
 };
 #[cfg(feature = "try-runtime")]
 pub(crate) use system::MAXIMUM_BLOCK_WEIGHT;

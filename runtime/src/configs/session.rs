@@ -2,7 +2,10 @@
 
 use alloc::vec::Vec;
 use frame_support::{parameter_types, traits::Get};
-use pallet_session::historical::{IdentificationTuple, NoteHistoricalRoot};
+use pallet_session::{
+	disabling::UpToLimitWithReEnablingDisablingStrategy,
+	historical::{IdentificationTuple, NoteHistoricalRoot},
+};
 use sp_runtime::traits::{Convert, ConvertInto, OpaqueKeys};
 use sp_staking::SessionIndex;
 
@@ -27,8 +30,8 @@ impl pallet_session::Config for Runtime {
 	type SessionManager = BoundedHistory<NoteHistoricalRoot<Self, Staking>>;
 	type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
 	type Keys = SessionKeys;
-	// Nothing disables a validator inside its era, as no offence handler acts within it.
-	type DisablingStrategy = ();
+	// An offender makes no more blocks in its era, up to a third of the validators: the worst ones.
+	type DisablingStrategy = UpToLimitWithReEnablingDisablingStrategy;
 	type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
 	type Currency = Balances;
 	type KeyDeposit = KeyDeposit;
@@ -79,8 +82,5 @@ impl<Inner: pallet_session::SessionManager<AccountId>> pallet_session::SessionMa
 impl pallet_offences::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
 	type IdentificationTuple = IdentificationTuple<Self>;
-	// A proved equivocation is recorded and announced by an event, once. Taking stake for it is
-	// the staking pallet's part, and that pallet as it stands holds, moves and releases stake but
-	// never takes any: its rules decide alone when a balance shrinks.
-	type OnOffenceHandler = ();
+	type OnOffenceHandler = Staking;
 }

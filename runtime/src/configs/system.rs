@@ -67,6 +67,7 @@ impl frame_system::Config for Runtime {
 	type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
 	type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
 	type SS58Prefix = ConstU16<SS58_PREFIX>;
+	type SingleBlockMigrations = (pallet_cuckoo_staking::migrations::v2::Migration<Runtime>,);
 	type MultiBlockMigrator = Migrations;
 }
 

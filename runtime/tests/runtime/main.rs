@@ -4,6 +4,7 @@ mod fees;
 mod genesis;
 mod metadata;
 mod people;
+mod rewards;
 mod roles;
 mod sessions;
 

@@ -5,8 +5,9 @@ use pallet_session::historical::StoredRange;
 
 use crate::{begin_block, chain};
 use cuckoo_runtime::{
-	configs::BONDING_ERAS, genesis_config_presets::QUICK_LOCAL_PRESET, timing, Babe, BlockNumber,
-	Runtime, Session, Staking,
+	configs::{BONDING_ERAS, SLASH_DEFER_ERAS},
+	genesis_config_presets::QUICK_LOCAL_PRESET,
+	timing, Babe, BlockNumber, Runtime, Session, Staking,
 };
 
 /// Makes a block that begins the session `index`.
@@ -35,9 +36,9 @@ fn eras_go_by_and_validators_stay_elected() {
 }
 
 #[test]
-fn history_is_kept_as_long_as_stake_is_bonded_and_no_longer() {
+fn history_is_kept_as_long_as_offences_can_be_slashed_and_no_longer() {
 	chain(QUICK_LOCAL_PRESET).execute_with(|| {
-		let kept = BONDING_ERAS * timing::SessionsPerEra::<Runtime>::get();
+		let kept = (BONDING_ERAS - SLASH_DEFER_ERAS) * timing::SessionsPerEra::<Runtime>::get();
 		for session in 0..=kept + 5 {
 			begin_session(session);
 		}

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod demo;
+mod elections;
 mod node;
 mod polkadot_js;
 mod whole_path;

@@ -2,9 +2,13 @@
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
-use sp_arithmetic::{helpers_128bit::multiply_by_rational_with_rounding, Rounding};
+use sp_arithmetic::Rounding;
 
-use crate::Balance;
+use crate::{mul_div, Balance, Perbill};
+
+/// The most shares that a planck may be worth. A pool that a loss would leave with a lower price loses
+/// everything instead, so that shares always fit: at most 10^9 of them a planck of all CAI.
+pub const MAX_SHARES_A_PLANCK: u128 = 1_000_000_000;
 
 /// Why a pool could not do what was asked. The pool and the position are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,9 +160,18 @@ impl Pool {
 		position.shares = 0;
 		value
 	}
-}
 
-/// `a * b / c` without overflow in between; `None` when `c` is zero or the result does not fit.
-fn mul_div(a: u128, b: u128, c: u128, rounding: Rounding) -> Option<u128> {
-	multiply_by_rational_with_rounding(a, b, c, rounding)
+	/// Takes `fraction` of the balance, rounded up, and returns how much that was. Everything goes
+	/// when what is left would be less than a planck for [`MAX_SHARES_A_PLANCK`] shares.
+	///
+	/// The shares stay, so each position loses the same fraction.
+	pub fn slash(&mut self, fraction: Perbill) -> Balance {
+		if fraction.is_zero() {
+			return 0;
+		}
+		let before = self.balance;
+		let left = before.saturating_sub(fraction.mul_ceil(before));
+		self.balance = if left < self.shares / MAX_SHARES_A_PLANCK { 0 } else { left };
+		before.saturating_sub(self.balance)
+	}
 }

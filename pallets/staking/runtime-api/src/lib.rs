@@ -74,6 +74,56 @@ pub struct RoleTotal<Balance> {
 	pub weight: Balance,
 }
 
+/// Where rewards come from. Nothing is minted: a pot emits a part of what is left in it in every era.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub enum Pot {
+	/// Pays for work.
+	#[codec(index = 0)]
+	Mining,
+	/// Pays for stake.
+	#[codec(index = 1)]
+	Staking,
+}
+
+impl Pot {
+	/// Both pots, in the order of their index.
+	pub const ALL: [Self; 2] = [Self::Mining, Self::Staking];
+}
+
+/// What is in a pot.
+#[derive(
+	Clone,
+	Copy,
+	Debug,
+	Default,
+	PartialEq,
+	Eq,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct PotState {
+	/// What has not been earned by anybody, in planck.
+	pub left: u128,
+	/// What has been earned and not been claimed, in planck.
+	pub owed: u128,
+}
+
 /// A registered candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct CandidateView<AccountId, Balance> {
@@ -87,9 +137,16 @@ pub struct CandidateView<AccountId, Balance> {
 	pub weight: Balance,
 	/// The part of the weight that is the stash's own.
 	pub self_stake: Balance,
-	/// Whether the self-stake reaches the role's minimum. A candidate that is not active is given
-	/// no work and is not elected.
+	/// Whether it has its part in the role: it is given work, and rewards by weight. It loses that at
+	/// the beginning of the next era when its self-stake falls below the role's minimum, or when it
+	/// is jailed.
 	pub active: bool,
+	/// The era from which it is not active, if it is to lose that or has lost it.
+	pub inactive_from: Option<u32>,
+	/// The era from which it may leave the jail, if it is there.
+	pub jailed_until: Option<u32>,
+	/// What it keeps of the reward of those who back it, in parts of 10^9.
+	pub commission: u32,
 	/// The era in which it registered.
 	pub registered_at: u32,
 	/// The name to show, UTF-8.
@@ -111,6 +168,56 @@ pub struct PositionView<AccountId, Balance> {
 	pub shares: Balance,
 	/// What the shares are worth now.
 	pub amount: Balance,
+	/// What `claim` would pay for them now, without the commission of a candidate.
+	pub pending_reward: Balance,
+}
+
+/// What a staker can claim through one candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct RewardView<AccountId, Balance> {
+	/// The candidate to name in `claim`.
+	pub candidate: AccountId,
+	/// What it pays, commission included.
+	pub amount: Balance,
+}
+
+/// What a position is, and what it may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct ReturnView<Balance> {
+	/// What it is worth.
+	pub amount: Balance,
+	/// Its part of all the stake behind the candidate, in parts of 10^9.
+	pub share: u32,
+	/// What it would earn in the running era if nothing changed, after commission: in planck.
+	pub era_reward: Balance,
+	/// The same for a year, as a part of the amount: in millionths (50,000 is 5 %).
+	pub yearly_return: u64,
+}
+
+/// A slash that waits to be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct SlashView {
+	/// Its number, by which it can be cancelled.
+	pub id: u32,
+	/// The part of the stake that is left then, in parts of 10^9.
+	pub fraction: u32,
+	/// The era of the offence.
+	pub offence_era: u32,
+	/// The era from which it is applied.
+	pub apply_era: u32,
+}
+
+/// A pot, and how it flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct PotView<AccountId> {
+	/// Which one.
+	pub pot: Pot,
+	/// The account that holds it.
+	pub account: AccountId,
+	/// What is in it.
+	pub state: PotState,
+	/// Which part of what is left is emitted in an era, in parts of 10^18.
+	pub emission: u64,
 }
 
 /// Stake that is on its way out.
@@ -142,6 +249,8 @@ pub struct StakerView<AccountId, Balance> {
 	pub held: Balance,
 	/// Staked, but backing nobody.
 	pub idle: Balance,
+	/// Owed for slashes of candidates that were left; it is taken from what becomes idle next.
+	pub debt: Balance,
 	/// Stake behind candidates, self-stake included.
 	pub positions: Vec<PositionView<AccountId, Balance>>,
 	/// Stake on its way out, the earliest first.
@@ -195,7 +304,7 @@ impl<Balance: Copy> ConstantsView<Balance> {
 
 sp_api::decl_runtime_apis! {
 	/// Reads the stake registry.
-	#[api_version(1)]
+	#[api_version(2)]
 	pub trait StakingApi<AccountId: Codec, Balance: Codec> {
 		/// One page of the registered candidates of `role`, in the order of storage.
 		///
@@ -225,5 +334,21 @@ sp_api::decl_runtime_apis! {
 
 		/// The rules of staking.
 		fn constants() -> ConstantsView<Balance>;
+
+		/// What `staker` can claim now, by candidate.
+		fn pending_rewards(staker: AccountId) -> Vec<RewardView<AccountId, Balance>>;
+
+		/// The weight of `stash` at the beginning of `era`; `None` for eras to come and for those
+		/// longer ago than the bonding duration.
+		fn weight_at(stash: AccountId, era: u32) -> Option<Balance>;
+
+		/// What the stake of `staker` behind `candidate` is and may bring; `None` if there is none.
+		fn expected_return(staker: AccountId, candidate: AccountId) -> Option<ReturnView<Balance>>;
+
+		/// The slashes of `stash` that wait to be applied.
+		fn pending_slashes(stash: AccountId) -> Vec<SlashView>;
+
+		/// The two pots.
+		fn pots() -> Vec<PotView<AccountId>>;
 	}
 }

@@ -1,10 +1,13 @@
 //! What an adversary would try.
 
-use frame::prelude::{Encode, H256};
+use frame::{
+	prelude::{Encode, H256},
+	traits::fungible::Mutate,
+};
 
 use crate::{
-	consent_payload, mock::*, Balance, Call, Error, Ledgers, Operators, Pools, Ranking, Role,
-	RoleTotals,
+	consent_payload, mock::*, Balance, Call, Error, Ledgers, Operators, Perbill, Perquintill,
+	Pools, Ranking, Role, RoleTotals,
 };
 
 #[test]
@@ -129,6 +132,187 @@ fn squatting_the_ranking_at_the_minimum() {
 	});
 }
 
+/// What `staker` can claim in all.
+fn pending(staker: &AccountId) -> Balance {
+	Staking::view_pending_rewards(staker).iter().map(|reward| reward.amount).sum()
+}
+
+/// Reports a slash of half the stake for what was done in this era.
+#[track_caller]
+fn slash_half(candidate: &AccountId) {
+	let offence_era = crate::CurrentEra::<Test>::get().index;
+	let fraction = Perbill::from_percent(50);
+	let call = Call::slash { candidate: candidate.clone(), fraction, offence_era };
+	dispatch(RuntimeOrigin::root(), call).unwrap();
+}
+
+#[test]
+fn unvoting_just_before_a_slash() {
+	run(|| {
+		let bad = registered(1, Role::Miner, 20_000 * CAI);
+		let good = registered(2, Role::Miner, 20_000 * CAI);
+		let ways: [fn(&AccountId, &AccountId, &AccountId); 4] = [
+			|_, _, _| (),
+			|voter, bad, _| done(voter, unvote(bad, 100 * CAI)),
+			|voter, bad, good| done(voter, move_vote(bad, good, 100 * CAI)),
+			|voter, bad, _| {
+				done(voter, unvote(bad, 100 * CAI));
+				done(voter, Call::unstake { amount: 100 * CAI });
+			},
+		];
+		for (n, leave) in (10..).zip(ways) {
+			let voter = account(n);
+			done(&voter, stake(100 * CAI));
+			done(&voter, vote(&bad, 100 * CAI));
+			leave(&voter, &bad, &good);
+		}
+		slash_half(&bad);
+		end_eras(DEFER);
+		for n in 10..14 {
+			for candidate in [&bad, &good] {
+				let call = Call::settle { staker: account(n), candidate: candidate.clone() };
+				let _ = act(&account(20), call);
+			}
+			assert_eq!(held(&account(n)), 50 * CAI, "voter {n}");
+		}
+	});
+}
+
+#[test]
+fn leaving_by_the_time_that_the_slash_is_applied() {
+	run(|| {
+		let bad = registered(1, Role::Miner, 20_000 * CAI);
+		let voter = account(10);
+		done(&voter, stake(100 * CAI));
+		done(&voter, vote(&bad, 100 * CAI));
+		done(&voter, unvote(&bad, 100 * CAI));
+		done(&voter, Call::unstake { amount: 100 * CAI });
+		// As late as an offence of that era may be reported.
+		end_eras(BONDING - DEFER - 1);
+		let fraction = Perbill::from_percent(50);
+		let call = Call::slash { candidate: bad.clone(), fraction, offence_era: 0 };
+		dispatch(RuntimeOrigin::root(), call).unwrap();
+		end_eras(DEFER);
+		refused(&voter, Call::withdraw {}, Error::NothingToWithdraw);
+		end_eras(1);
+		done(&voter, Call::withdraw {});
+		assert_eq!(Balances::free_balance(&voter), FUNDS - 50 * CAI);
+	});
+}
+
+#[test]
+fn joining_just_before_a_reward() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		let late = account(10);
+		done(&late, stake(FUNDS / 2));
+		pass_slots(ERA_SLOTS - 1);
+		let before = pending(&miner);
+		done(&late, vote(&miner, FUNDS / 2));
+		end_eras(1);
+		// One slot of thirty, however much it was.
+		let budget = before / (Balance::from(ERA_SLOTS) - 1) * Balance::from(ERA_SLOTS);
+		assert!(pending(&late) <= budget / Balance::from(ERA_SLOTS));
+		assert!(pending(&miner) >= before);
+		// Nor is anything left to those who come and go within a slot.
+		let flash = account(11);
+		done(&flash, stake(FUNDS / 2));
+		let free = Balances::free_balance(&flash);
+		done(&flash, vote(&miner, FUNDS / 2));
+		done(&flash, unvote(&miner, FUNDS / 2));
+		assert_eq!(Balances::free_balance(&flash), free);
+	});
+}
+
+#[test]
+fn splitting_a_stake_over_a_thousand_accounts() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		let whole = account(10);
+		done(&whole, stake(1_000 * CAI));
+		done(&whole, vote(&miner, 1_000 * CAI));
+		let parts: Vec<_> = (0..1_000u32)
+			.map(|n| {
+				let mut bytes = [77; 32];
+				bytes[..4].copy_from_slice(&n.to_le_bytes());
+				let part = AccountId::new(bytes);
+				<Balances as Mutate<_>>::mint_into(&part, 2 * CAI).unwrap();
+				for call in [stake(CAI), vote(&miner, CAI)] {
+					dispatch(RuntimeOrigin::signed(part.clone()), call).unwrap();
+				}
+				part
+			})
+			.collect();
+		end_eras(2);
+		let split: Balance = parts.iter().map(pending).sum();
+		assert!(split <= pending(&whole), "{split} is more than {}", pending(&whole));
+		assert!(pending(&whole) - split <= 1_000);
+	});
+}
+
+#[test]
+fn inflating_shares_by_dust() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		let victim = account(10);
+		done(&victim, stake(1_000 * CAI));
+		done(&victim, vote(&miner, 1_000 * CAI));
+		slash_half(&miner);
+		end_eras(DEFER);
+		// At a price that is no round number, entering and leaving in odd amounts gains nothing.
+		let attacker = account(11);
+		done(&attacker, stake(2_000 * CAI));
+		for n in 1..50 {
+			done(&attacker, vote(&miner, 2 * CAI + n));
+			done(&attacker, unvote(&miner, CAI / 2 + n));
+			let backing = crate::Positions::<Test>::get(&attacker, &miner).unwrap();
+			let all = backing.stake.worth(&Pools::<Test>::get(&miner));
+			done(&attacker, unvote(&miner, all));
+			end_eras(u32::from(n % 4 == 0));
+		}
+		assert!(held(&attacker) <= 2_000 * CAI);
+		done(&account(20), Call::settle { staker: victim.clone(), candidate: miner.clone() });
+		assert!(held(&victim).abs_diff(500 * CAI) <= 100);
+	});
+}
+
+#[test]
+fn draining_the_pot_with_a_role_without_weight() {
+	run(|| {
+		for _ in 0..5 {
+			pass_slots(ERA_SLOTS);
+			end_eras(1);
+		}
+		let full = crate::Pots::<Test>::get(crate::Pot::Staking);
+		assert_eq!((full.left, full.owed), (STAKING_POT, 0));
+		// The only miner is in jail, so the role has a candidate, but no weight.
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		slash_half(&miner);
+		for _ in 0..5 {
+			pass_slots(ERA_SLOTS);
+			end_eras(1);
+		}
+		assert_eq!(crate::Pots::<Test>::get(crate::Pot::Staking), full);
+		assert_eq!(pending(&miner), 0);
+	});
+}
+
+#[test]
+fn claiming_what_somebody_else_has_earned() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		pass_slots(ERA_SLOTS);
+		let thief = account(10);
+		let claim = || Call::claim { candidate: miner.clone() };
+		refused(&thief, claim(), Error::NoVote);
+		done(&thief, stake(CAI));
+		done(&thief, vote(&miner, CAI));
+		refused(&thief, claim(), Error::NothingToClaim);
+		let call = Call::claim_for { staker: miner.clone(), candidate: miner.clone() };
+		refused(&thief, call, Error::ClaimNotAllowed);
+	});
+}
+
 #[test]
 fn the_largest_number_in_every_argument() {
 	const MAX: Balance = Balance::MAX;
@@ -151,7 +335,30 @@ fn the_largest_number_in_every_argument() {
 		let largest = AccountId::new([255; 32]);
 		refused(&voter, vote(&largest, CAI), Error::NotACandidate);
 		refused(&voter, unvote(&largest, CAI), Error::NoVote);
-		refused(&voter, Call::rank { candidate: largest }, Error::NotAValidator);
+		refused(&voter, Call::rank { candidate: largest.clone() }, Error::NotAValidator);
+		refused(&voter, Call::claim { candidate: largest.clone() }, Error::NoVote);
+		let settle = Call::settle { staker: largest.clone(), candidate: largest.clone() };
+		refused(&voter, settle, Error::NothingToSettle);
+		let by_root = |call| {
+			let result = dispatch(RuntimeOrigin::root(), call);
+			check();
+			result
+		};
+		let fraction = Perbill::from_parts(u32::MAX);
+		let slash = |offence_era| Call::slash { candidate: largest.clone(), fraction, offence_era };
+		assert_eq!(by_root(slash(u32::MAX)), Err(Error::<Test>::OffenceInFuture.into()));
+		by_root(slash(0)).unwrap();
+		by_root(Call::cancel_slash { id: u32::MAX }).unwrap_err();
+		let fraction = Perquintill::from_parts(u64::MAX);
+		by_root(Call::set_emission { pot: crate::Pot::Mining, fraction }).unwrap_err();
+		let part = Perbill::from_parts(u32::MAX);
+		let split = Call::set_reward_split { validators: part, miners: part, coordinators: part };
+		by_root(split).unwrap_err();
+		by_root(Call::set_validator_count { count: u32::MAX }).unwrap_err();
+		// Above 100 % is 100 %.
+		done(&miner, Call::set_commission { commission: Perbill::zero() });
+		refused(&miner, Call::set_commission { commission: part }, Error::CommissionRise);
+		end_eras(DEFER + 1);
 	});
 }
 

@@ -3,8 +3,11 @@
 mod abuse;
 mod elections;
 mod genesis;
+mod migrations;
 mod random;
 mod registry;
+mod rewards;
+mod slashing;
 mod unbonding;
 mod views;
 mod votes;

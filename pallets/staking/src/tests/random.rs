@@ -1,22 +1,29 @@
-//! Random calls by twenty accounts, with every rule checked after each of them.
+//! Random calls by fifty accounts, with every rule checked after each of them.
+//!
+//! `scripts/test` runs some thousands of them; `RANDOM_CALLS=100000` runs that many.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use frame::prelude::DispatchError;
+use frame::{
+	deps::frame_support::traits::ValidatorRegistration, prelude::DispatchError,
+	traits::fungible::Inspect,
+};
 use proptest::{
 	prelude::*,
 	test_runner::{Config as ProptestConfig, TestRunner},
 };
 
 use crate::{
-	mock::*, Balance, Call, Ledgers, Pools, Positions, Ranking, Role, RoleOf, ValidatorCount,
+	mock::*, Balance, Call, Event, Ledgers, Offenders, Perbill, Perquintill, Pools, Positions, Pot,
+	Queue, Ranking, RewardDestination, Role, RoleOf, SubPools, ValidatorCount,
 };
 
 /// The accounts that act.
-const STAKERS: u8 = 20;
-/// How many calls there are at most in one run, and how many runs.
-const STEPS: usize = 150;
-const RUNS: u32 = 24;
+const STAKERS: u8 = 50;
+/// How many calls there are in one run.
+const STEPS: usize = 250;
+/// How many calls there are in all, where `RANDOM_CALLS` does not say.
+const CALLS: usize = 2_500;
 
 #[derive(Clone, Debug)]
 enum Amount {
@@ -42,6 +49,19 @@ enum Step {
 	MoveVote { voter: u8, from: u8, to: u8, amount: Amount },
 	Rank(u8),
 	SetValidatorCount(u32),
+	Claim { staker: u8, candidate: u8 },
+	ClaimFor { staker: u8, candidate: u8 },
+	SetRewardDestination(u8, RewardDestination),
+	SetClaimFor(u8, bool),
+	SetCommission(u8, u32),
+	Settle { staker: u8, candidate: u8 },
+	Slash { candidate: u8, fraction: Perbill, eras_ago: u32 },
+	CancelSlash(u32),
+	Unjail(u8),
+	SetEmission(u64),
+	SetRewardSplit([u32; 3]),
+	Author(u8),
+	Slots(u64),
 	EndSession,
 	EndEra,
 }
@@ -107,8 +127,39 @@ fn step() -> impl Strategy<Value = Step> {
 			.prop_map(|(voter, from, to, amount)| Step::MoveVote { voter, from, to, amount }),
 		6 => candidate().prop_map(Step::Rank),
 		2 => (0..=5u32).prop_map(Step::SetValidatorCount),
+		8 => (voter(), candidate()).prop_map(|(staker, candidate)| Step::Claim { staker, candidate }),
+		4 => (voter(), candidate())
+			.prop_map(|(staker, candidate)| Step::ClaimFor { staker, candidate }),
+		2 => (voter(), prop_oneof![Just(RewardDestination::Free), Just(RewardDestination::Compound)])
+			.prop_map(|(who, destination)| Step::SetRewardDestination(who, destination)),
+		2 => (voter(), any::<bool>()).prop_map(|(who, allowed)| Step::SetClaimFor(who, allowed)),
+		4 => (candidate(), prop_oneof![0..=50_000_000u32, 0..=1_000_000_000u32])
+			.prop_map(|(who, parts)| Step::SetCommission(who, parts)),
+		8 => (voter(), candidate())
+			.prop_map(|(staker, candidate)| Step::Settle { staker, candidate }),
+		5 => (candidate(), fraction(), 0..=4u32).prop_map(
+			|(candidate, fraction, eras_ago)| Step::Slash { candidate, fraction, eras_ago }
+		),
+		1 => (0..=3u32).prop_map(Step::CancelSlash),
+		5 => candidate().prop_map(Step::Unjail),
+		1 => (0..=11_000_000_000_000_000u64).prop_map(Step::SetEmission),
+		1 => prop_oneof![
+			Just([40, 30, 30]), Just([0, 0, 100]), Just([1, 98, 1]), Just([50, 50, 50])
+		].prop_map(Step::SetRewardSplit),
+		5 => candidate().prop_map(Step::Author),
+		5 => (0..=2 * ERA_SLOTS).prop_map(Step::Slots),
 		3 => Just(Step::EndSession),
 		4 => Just(Step::EndEra),
+	]
+}
+
+fn fraction() -> impl Strategy<Value = Perbill> {
+	prop_oneof![
+		1 => Just(Perbill::one()),
+		1 => Just(Perbill::zero()),
+		1 => Just(Perbill::from_parts(1)),
+		1 => Just(Perbill::from_parts(999_999_999)),
+		6 => (0..=1_000_000_000u32).prop_map(Perbill::from_parts),
 	]
 }
 
@@ -128,7 +179,7 @@ fn idle(who: &AccountId) -> Balance {
 
 fn backed(voter: &AccountId, candidate: &AccountId) -> Balance {
 	Positions::<Test>::get(voter, candidate)
-		.map_or(0, |position| Pools::<Test>::get(candidate).value_of(&position))
+		.map_or(0, |backing| backing.stake.worth(&Pools::<Test>::get(candidate)))
 }
 
 /// The `n`th of these accounts, round and round; without any, the `n`th of all.
@@ -217,6 +268,73 @@ fn perform(step: &Step) -> (&'static str, Result<(), DispatchError>) {
 			let call = Call::set_validator_count { count: *count };
 			("set_validator_count", dispatch(RuntimeOrigin::root(), call))
 		},
+		Step::Claim { staker, candidate } => {
+			let staker = account(*staker);
+			let candidate = backed_or_any(&staker, *candidate);
+			("claim", signed(&staker, Call::claim { candidate }))
+		},
+		Step::ClaimFor { staker, candidate } => {
+			let staker = account(*staker);
+			let candidate = backed_or_any(&staker, *candidate);
+			("claim_for", signed(&account(1), Call::claim_for { staker, candidate }))
+		},
+		Step::SetRewardDestination(who, destination) => {
+			let call = Call::set_reward_destination { destination: *destination };
+			("set_reward_destination", signed(&account(*who), call))
+		},
+		Step::SetClaimFor(who, allowed) => {
+			let call = Call::set_claim_for { allowed: *allowed };
+			("set_claim_for", signed(&account(*who), call))
+		},
+		Step::SetCommission(who, parts) => {
+			let call = Call::set_commission { commission: Perbill::from_parts(*parts) };
+			("set_commission", signed(&registered_or_any(*who), call))
+		},
+		Step::Settle { staker, candidate } => {
+			let staker = account(*staker);
+			let candidate = backed_or_any(&staker, *candidate);
+			("settle", signed(&account(1), Call::settle { staker, candidate }))
+		},
+		Step::Slash { candidate, fraction, eras_ago } => {
+			let era = crate::CurrentEra::<Test>::get().index;
+			let call = Call::slash {
+				candidate: registered_or_any(*candidate),
+				fraction: *fraction,
+				// One ahead now and then.
+				offence_era: (era + 1).saturating_sub(*eras_ago),
+			};
+			("slash", dispatch(RuntimeOrigin::root(), call))
+		},
+		Step::CancelSlash(ahead) => {
+			let id = Queue::<Test>::get().next + ahead;
+			("cancel_slash", dispatch(RuntimeOrigin::root(), Call::cancel_slash { id }))
+		},
+		Step::Unjail(stash) => {
+			let jailed: Vec<_> = Offenders::<Test>::iter()
+				.filter(|(_, offender)| offender.jailed_until.is_some())
+				.map(|(stash, _)| stash)
+				.collect();
+			let stash = if *stash <= STAKERS { account(*stash) } else { pick(*stash, jailed) };
+			("unjail", signed(&stash, Call::unjail {}))
+		},
+		Step::SetEmission(parts) => {
+			let fraction = Perquintill::from_parts(*parts);
+			let call = Call::set_emission { pot: Pot::Staking, fraction };
+			("set_emission", dispatch(RuntimeOrigin::root(), call))
+		},
+		Step::SetRewardSplit(parts) => {
+			let [validators, miners, coordinators] = parts.map(Perbill::from_percent);
+			let call = Call::set_reward_split { validators, miners, coordinators };
+			("set_reward_split", dispatch(RuntimeOrigin::root(), call))
+		},
+		Step::Author(author) => {
+			author_block(&registered_or_any(*author));
+			("a block", Ok(()))
+		},
+		Step::Slots(count) => {
+			pass_slots(*count);
+			("slots", Ok(()))
+		},
 		Step::EndSession => {
 			end_sessions(1);
 			("end of a session", Ok(()))
@@ -228,18 +346,80 @@ fn perform(step: &Step) -> (&'static str, Result<(), DispatchError>) {
 	}
 }
 
-/// Nobody has lost or got a token, and nobody has a vote below the minimum.
-fn check_owners() {
-	for who in (1..=40).map(account) {
-		assert_eq!(Balances::free_balance(&who) + held(&who), FUNDS);
-	}
-	for (voter, candidate, _) in Positions::<Test>::iter() {
-		assert!(backed(&voter, &candidate) >= CAI);
-	}
-	for (stash, role) in RoleOf::<Test>::iter() {
-		assert!(backed(&stash, &stash) >= Staking::minimum_stake(role));
-	}
+/// What was burnt since the last call of this.
+fn take_burnt() -> Balance {
+	let burnt = events()
+		.iter()
+		.map(|event| match event {
+			Event::Slashed { amount, .. } => *amount,
+			_ => 0,
+		})
+		.sum();
+	System::reset_events();
+	burnt
+}
+
+/// All tokens are somewhere, with the stakers or in the pots: `issued` of them.
+fn check_tokens(issued: Balance) {
+	let owned: Balance = (1..=STAKERS).map(account).map(|who| Balances::total_balance(&who)).sum();
+	let pots: Balance =
+		Pot::ALL.into_iter().map(|pot| Balances::total_balance(&Staking::pot_account(pot))).sum();
+	let others = FUNDS * Balance::from(ACCOUNTS - STAKERS);
+	assert_eq!(owned + pots + others, issued);
+	assert_eq!(Balances::total_issuance(), issued);
 	assert!(!Session::validators().is_empty());
+}
+
+/// Whoever takes back everything gets all that is shown as his, to the planck.
+fn check_everybody_can_leave() {
+	for stash in RoleOf::<Test>::iter_keys().collect::<Vec<_>>() {
+		dispatch(RuntimeOrigin::signed(stash), Call::deregister {}).unwrap();
+	}
+	// Slashes that wait are applied first, as nobody gets away from them.
+	end_eras(DEFER + 1);
+	while Queue::<Test>::get().next < Queue::<Test>::get().end {
+		pass_slots(1);
+	}
+	let stakers: Vec<_> = (1..=STAKERS).map(account).collect();
+	for staker in &stakers {
+		let origin = || RuntimeOrigin::signed(staker.clone());
+		for candidate in Positions::<Test>::iter_key_prefix(staker).collect::<Vec<_>>() {
+			let call = Call::settle { staker: staker.clone(), candidate: candidate.clone() };
+			let _ = dispatch(origin(), call);
+			let amount = backed(staker, &candidate);
+			if amount > 0 {
+				// The bound on exposures makes one wait.
+				if dispatch(origin(), unvote(&candidate, amount)).is_err() {
+					end_eras(BONDING);
+					dispatch(origin(), unvote(&candidate, amount)).unwrap();
+				}
+			}
+		}
+		let call = Call::settle { staker: staker.clone(), candidate: staker.clone() };
+		let _ = dispatch(origin(), call);
+		let amount = idle(staker);
+		if amount > 0 {
+			if dispatch(origin(), Call::unstake { amount }).is_err() {
+				end_eras(BONDING);
+				dispatch(origin(), Call::withdraw {}).unwrap();
+				dispatch(origin(), Call::unstake { amount }).unwrap();
+			}
+		}
+		check();
+	}
+	end_eras(BONDING);
+	for staker in &stakers {
+		let _ = dispatch(RuntimeOrigin::signed(staker.clone()), Call::withdraw {});
+		assert_eq!(held(staker), 0, "something is left behind");
+		let call = Call::claim { candidate: staker.clone() };
+		let _ = dispatch(RuntimeOrigin::signed(staker.clone()), call);
+		// Whatever touches the ledger clears what has expired.
+		dispatch(RuntimeOrigin::signed(staker.clone()), stake(CAI)).unwrap();
+	}
+	check();
+	assert_eq!(Positions::<Test>::iter().count(), 0);
+	assert_eq!(SubPools::<Test>::iter().count(), 0);
+	assert_eq!(Staking::total_earned().unwrap(), 0);
 }
 
 /// Once everybody has called `rank`, the ranking is exactly the heaviest validators, and the next
@@ -259,12 +439,21 @@ fn check_election() {
 	validators.truncate(RANKED as usize);
 	assert_eq!(Ranking::<Test>::get().to_vec(), validators);
 
-	// The election for the coming era may have been held already.
+	// The election for the coming era may have been held already. Slashes that wait change the
+	// weights until then.
 	end_eras(1);
 	let present = Session::validators();
+	if Queue::<Test>::get().next < Queue::<Test>::get().end {
+		return;
+	}
 	end_eras(1);
 	let count = ValidatorCount::<Test>::get() as usize;
-	let elected: Vec<_> = validators.into_iter().map(|(_, stash)| stash).take(count).collect();
+	let fit = |stash: &AccountId| {
+		Session::is_registered(stash)
+			&& Staking::is_fit(Role::Validator, stash, &Pools::<Test>::get(stash))
+	};
+	let ranked = Ranking::<Test>::get().into_iter().map(|(_, stash)| stash);
+	let elected: Vec<_> = ranked.filter(fit).take(count).collect();
 	let expected = if elected.is_empty() { present } else { elected };
 	assert_eq!(Session::validators(), expected);
 }
@@ -273,13 +462,15 @@ fn check_election() {
 fn random_calls_break_no_rule() {
 	let succeeded = RefCell::new(BTreeMap::<&str, u32>::new());
 	let refused = RefCell::new(BTreeMap::<&str, u32>::new());
+	let calls = std::env::var("RANDOM_CALLS")
+		.map_or(CALLS, |calls| calls.parse().expect("RANDOM_CALLS is a number"));
 	let config = ProptestConfig {
-		cases: RUNS,
+		cases: calls.div_ceil(STEPS) as u32,
 		source_file: Some(file!()),
-		max_shrink_iters: 500,
+		max_shrink_iters: 100,
 		..ProptestConfig::default()
 	};
-	let result = TestRunner::new(config).run(&prop::collection::vec(step(), 1..=STEPS), |steps| {
+	let result = TestRunner::new(config).run(&prop::collection::vec(step(), STEPS), |steps| {
 		// More validators than are ranked, so that some wait from the start.
 		let mut candidates: Vec<_> = (1..=6u8)
 			.map(|n| genesis_candidate(n, Role::Validator, (100_000 + u128::from(n)) * CAI))
@@ -289,14 +480,19 @@ fn random_calls_break_no_rule() {
 			for who in 1..=STAKERS {
 				done(&account(who), stake(400_000 * CAI));
 			}
+			let mut issued = Balances::total_issuance();
+			System::reset_events();
 			for step in steps {
 				let (name, result) = perform(&step);
 				check();
-				check_owners();
+				// Nothing is minted, and burnt is only what was slashed.
+				issued -= take_burnt();
+				check_tokens(issued);
 				let counts = if result.is_ok() { &succeeded } else { &refused };
 				*counts.borrow_mut().entry(name).or_default() += 1;
 			}
 			check_election();
+			check_everybody_can_leave();
 		});
 		Ok(())
 	});
@@ -317,6 +513,15 @@ fn random_calls_break_no_rule() {
 		"move_vote",
 		"rank",
 		"set_validator_count",
+		"claim",
+		"claim_for",
+		"set_commission",
+		"settle",
+		"slash",
+		"cancel_slash",
+		"unjail",
+		"set_emission",
+		"set_reward_split",
 	];
 	let (succeeded, refused) = (succeeded.into_inner(), refused.into_inner());
 	for call in calls {

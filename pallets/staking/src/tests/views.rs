@@ -4,7 +4,7 @@ use cuckoo_staking_runtime_api::{
 	CandidateView, EraView, ExposureView, PositionView, StakerView, UnbondingView, MAX_PAGE,
 };
 
-use crate::{mock::*, Call, Role, RoleTotal};
+use crate::{mock::*, Balance, Call, Perbill, Pot, Role, RoleTotal};
 
 #[test]
 fn candidate_shows_everything_about_one() {
@@ -21,6 +21,9 @@ fn candidate_shows_everything_about_one() {
 			weight: 2_000_012 * CAI,
 			self_stake: 2_000_005 * CAI,
 			active: true,
+			inactive_from: None,
+			jailed_until: None,
+			commission: 0,
 			registered_at: 2,
 			name: b"a name".to_vec(),
 			contact: b"somebody@example.org".to_vec(),
@@ -115,10 +118,12 @@ fn staker_shows_where_the_stake_is() {
 		let expected = |withdrawable, exposures| StakerView {
 			held: 100 * CAI,
 			idle: 59 * CAI,
+			debt: 0,
 			positions: vec![PositionView {
 				candidate: miner.clone(),
 				shares: 30 * CAI,
 				amount: 30 * CAI,
+				pending_reward: Staking::view_pending_rewards(&voter)[0].amount,
 			}],
 			unbonding: vec![
 				UnbondingView { amount: 5 * CAI, until_era: BONDING },
@@ -151,7 +156,12 @@ fn staker_shows_self_stake_and_nothing_for_strangers() {
 		assert_eq!(view.idle, 0);
 		assert_eq!(
 			view.positions,
-			[PositionView { candidate: miner, shares: 20_000 * CAI, amount: 20_000 * CAI }]
+			[PositionView {
+				candidate: miner,
+				shares: 20_000 * CAI,
+				amount: 20_000 * CAI,
+				pending_reward: 0,
+			}]
 		);
 		let stranger = Staking::view_staker(&account(99));
 		assert_eq!(
@@ -159,6 +169,7 @@ fn staker_shows_self_stake_and_nothing_for_strangers() {
 			StakerView {
 				held: 0,
 				idle: 0,
+				debt: 0,
 				positions: Vec::new(),
 				unbonding: Vec::new(),
 				exposures: Vec::new(),
@@ -204,5 +215,100 @@ fn constants_show_the_rules() {
 		assert_eq!(constants.bonding_eras, BONDING);
 		assert_eq!(constants.max_votes, 3);
 		assert_eq!(constants.max_unbonding_chunks, 3);
+	});
+}
+
+#[test]
+fn pending_rewards_include_the_commission_of_a_candidate() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		done(&miner, Call::set_commission { commission: Perbill::from_percent(50) });
+		let voter = account(2);
+		done(&voter, stake(20_000 * CAI));
+		done(&voter, vote(&miner, 20_000 * CAI));
+		assert!(Staking::view_pending_rewards(&voter).is_empty());
+		pass_slots(ERA_SLOTS);
+		let [of_miner] = &Staking::view_pending_rewards(&miner)[..] else { panic!("not one") };
+		let [of_voter] = &Staking::view_pending_rewards(&voter)[..] else { panic!("not one") };
+		assert_eq!(of_miner.candidate, miner);
+		assert_eq!(of_voter.candidate, miner);
+		assert!(of_miner.amount.abs_diff(3 * of_voter.amount) <= 4);
+		assert_eq!(Staking::view_staker(&voter).positions[0].pending_reward, of_voter.amount);
+		// Shown and paid are the same.
+		let before = Balances::free_balance(&miner);
+		done(&miner, Call::claim { candidate: miner.clone() });
+		assert_eq!(Balances::free_balance(&miner), before + of_miner.amount);
+	});
+}
+
+#[test]
+fn weight_at_an_era_is_that_of_its_beginning() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		let voter = account(2);
+		done(&voter, stake(100 * CAI));
+		let at = |era| Staking::view_weight_at(&miner, era).map(|weight| weight / CAI);
+		assert_eq!(at(0), Some(0));
+		assert_eq!(at(1), None);
+		end_eras(1);
+		done(&voter, vote(&miner, 10 * CAI));
+		done(&voter, vote(&miner, 10 * CAI));
+		end_eras(2);
+		done(&voter, unvote(&miner, 5 * CAI));
+		assert_eq!(
+			(0..=4).map(at).collect::<Vec<_>>(),
+			[Some(0), Some(20_000), Some(20_020), Some(20_020), None]
+		);
+		end_eras(1);
+		assert_eq!(at(4), Some(20_015));
+		// As long as stake is bonded, and no longer.
+		assert_eq!(at(0), None);
+		for _ in 0..20 {
+			end_eras(1);
+			done(&voter, vote(&miner, CAI));
+		}
+		assert!(crate::WeightHistories::<Test>::get(&miner).len() <= BONDING as usize + 1);
+	});
+}
+
+#[test]
+fn expected_return_foretells_what_is_then_paid() {
+	let candidates = [1, 2].map(|n| genesis_candidate(n, Role::Validator, 100_000 * CAI));
+	chain(candidates.to_vec(), 2).execute_with(|| {
+		let miner = registered(3, Role::Miner, 20_000 * CAI);
+		registered(4, Role::Miner, 60_000 * CAI);
+		done(&miner, Call::set_commission { commission: Perbill::from_percent(20) });
+		let voter = account(5);
+		done(&voter, stake(10_000 * CAI));
+		done(&voter, vote(&miner, 10_000 * CAI));
+		end_eras(1);
+		let seen = Staking::view_expected_return(&voter, &miner).unwrap();
+		assert_eq!(seen.amount, 10_000 * CAI);
+		assert_eq!(seen.share, 333_333_333);
+		let before = Staking::view_pending_rewards(&voter)[0].amount;
+		pass_slots(ERA_SLOTS);
+		let earned = Staking::view_pending_rewards(&voter)[0].amount - before;
+		assert!(earned.abs_diff(seen.era_reward) <= 10, "{earned} {}", seen.era_reward);
+		let yearly = seen.era_reward * 1_461 * 1_000_000 / (10_000 * CAI);
+		assert_eq!(Balance::from(seen.yearly_return), yearly);
+		// A validator's is by its blocks.
+		let own = Staking::view_expected_return(&account(1), &account(1)).unwrap();
+		let budget = crate::RoleFlows::<Test>::get(Role::Validator).budget;
+		assert_eq!(own.era_reward, budget / 2);
+		assert_eq!(Staking::view_expected_return(&account(9), &miner), None);
+	});
+}
+
+#[test]
+fn pots_show_what_is_left_and_owed_now() {
+	run(|| {
+		registered(1, Role::Miner, 20_000 * CAI);
+		pass_slots(ERA_SLOTS / 2);
+		let [mining, staking] = &Staking::view_pots()[..] else { panic!("not two") };
+		assert_eq!((mining.pot, mining.state.left), (Pot::Mining, MINING_POT));
+		assert_eq!(staking.state.left + staking.state.owed, STAKING_POT);
+		assert!(staking.state.owed > 0);
+		assert_eq!(staking.account, Staking::pot_account(Pot::Staking));
+		assert_eq!(staking.emission, crate::pots::DEFAULT_EMISSION.deconstruct());
 	});
 }

@@ -14,7 +14,7 @@ fn miner_and_voter() -> (AccountId, AccountId) {
 
 fn position(voter: &AccountId, candidate: &AccountId) -> Balance {
 	Positions::<Test>::get(voter, candidate)
-		.map_or(0, |position| Pools::<Test>::get(candidate).value_of(&position))
+		.map_or(0, |backing| backing.stake.worth(&Pools::<Test>::get(candidate)))
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn unvote_returns_the_stake_at_once_and_leaves_an_exposure() {
 		assert_eq!(ledger.idle, 75 * CAI);
 		assert_eq!(ledger.votes, 1);
 		let [exposure] = ledger.exposures.as_slice() else { panic!("not one exposure") };
-		assert_eq!((exposure.left_era, exposure.amount), (0, 15 * CAI));
+		assert_eq!((exposure.left_era, exposure.stake.held), (0, 15 * CAI));
 		assert_eq!(exposure.candidate, miner);
 		let sub_pool = SubPools::<Test>::get(&miner, 0);
 		assert_eq!(sub_pool, Pool { balance: 15 * CAI, shares: 15 * CAI, epoch: 0 });

@@ -1,52 +1,10 @@
-//! Pools against exact arithmetic in 256 bits.
+//! Pools: what shares are worth, and how they are bought and sold.
 
 use cuckoo_staking_math::{Balance, Pool, PoolError, Position};
 use proptest::prelude::*;
 use sp_core::U256;
 
-/// What `amount` would be in shares, as the fraction `amount * shares / balance`.
-struct Fraction {
-	numerator: U256,
-	denominator: U256,
-}
-
-impl Fraction {
-	fn new(a: u128, b: u128, c: u128) -> Self {
-		Self { numerator: U256::from(a) * U256::from(b), denominator: U256::from(c) }
-	}
-
-	fn floor(&self) -> u128 {
-		(self.numerator / self.denominator).as_u128()
-	}
-
-	fn ceil(&self) -> u128 {
-		let up = self.numerator % self.denominator > U256::zero();
-		self.floor() + u128::from(up)
-	}
-}
-
-prop_compose! {
-	/// A pool that may have had losses, and somebody's position in it.
-	fn pool_and_position()(
-		shares in 1..=1u128 << 100,
-	)(
-		balance in prop_oneof![Just(shares), 1..=shares],
-		owned in prop_oneof![Just(shares), 0..=shares, 0..=shares.min(1_000)],
-		shares in Just(shares),
-		epoch in 0..3u32,
-	) -> (Pool, Position) {
-		(Pool { balance, shares, epoch }, Position { shares: owned, epoch })
-	}
-}
-
-fn amount() -> impl Strategy<Value = Balance> {
-	prop_oneof![0..=1_000u128, 0..=1u128 << 100]
-}
-
-/// Everybody else's shares.
-fn rest(pool: &Pool, position: &Position) -> Position {
-	Position { shares: pool.shares - position.shares, epoch: pool.epoch }
-}
+use crate::{amount, pool_and_position, rest, Fraction};
 
 proptest! {
 	#[test]
@@ -88,7 +46,7 @@ proptest! {
 	#[test]
 	fn shares_are_burned_rounding_up(
 		(before, old) in pool_and_position(),
-		part in 0..=1_000u128,
+		part in prop_oneof![0..=1_000u128, Just(1_000)],
 		beyond in 0..=1u128,
 	) {
 		let value = before.value_of(&old);
@@ -201,6 +159,16 @@ fn nothing_is_deposited_and_nothing_withdrawn() {
 	assert_eq!(pool.withdraw(&mut position, 1), Err(PoolError::Insufficient));
 	assert_eq!(pool.redeem(&mut position), 0);
 	assert!(pool.is_empty());
+}
+
+#[test]
+fn taking_everything_leaves_no_share() {
+	let mut pool = Pool { balance: 10, shares: 30, epoch: 0 };
+	let mut position = Position { shares: 11, epoch: 0 };
+	// Its 3 planck are worth 9 shares.
+	assert_eq!(pool.withdraw(&mut position, 3), Ok(11));
+	assert_eq!(position.shares, 0);
+	assert_eq!(pool, Pool { balance: 7, shares: 19, epoch: 0 });
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! Which pallets are measured: ours. The weights of the others are their authors'.
+
+use crate::Staking;
+
+frame_benchmarking::define_benchmarks!([pallet_cuckoo_staking, Staking]);
