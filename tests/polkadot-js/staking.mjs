@@ -45,7 +45,7 @@ assert.equal(constants.minerMinimum.toBigInt(), 20_000n * CAI);
 // An offline wallet signs the digest of the metadata along, which it computes itself.
 const metadata = (await api.call.metadata.metadataAtVersion(15)).unwrap().toU8a(true);
 const digest = merkleizeMetadata(metadata, { decimals: 18, tokenSymbol: "CAI" }).digest();
-const withDigest = (metadataHash) => ({ mode: 1, metadataHash });
+const withDigest = (bytes) => ({ mode: 1, metadataHash: u8aToHex(bytes) });
 await send(api.tx.system.remark("0x00"), alice, withDigest(digest));
 await assert.rejects(send(api.tx.system.remark("0x01"), alice, withDigest(digest.toReversed())), /bad signature/);
 

@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn load_ledger(stash: &T::AccountId) -> Result<Ledger<T>, DispatchError> {
 		let mut ledger = Ledgers::<T>::get(stash);
 		let era = CurrentEra::<T>::get().index;
-		for exposure in ledger.exposures.iter_mut() {
+		for exposure in &mut ledger.exposures {
 			let pool = SubPools::<T>::get(&exposure.candidate, exposure.left_era);
 			ledger.debt = ledger.debt.saturating_add(exposure.stake.settle(&pool));
 		}
