@@ -1,12 +1,10 @@
 //! Measures every call and hook in its worst case: a ledger with the most chunks and exposures, and a
 //! full ranking through which the candidate moves from end to end.
 
-use alloc::vec::Vec;
 use frame::{
 	benchmarking::prelude::*,
 	traits::fungible::{Inspect, Mutate},
 };
-use frame_system::RawOrigin;
 
 use crate::*;
 
@@ -20,8 +18,6 @@ pub trait BenchmarkHelper<T: Config> {
 	fn set_session_keys(stash: &T::AccountId);
 }
 
-type Result<R> = core::result::Result<R, BenchmarkError>;
-
 /// An account with as much as all minimums together.
 fn funded<T: Config>(name: &'static str, index: u32) -> T::AccountId {
 	let who: T::AccountId = account(name, index, SEED);
@@ -31,7 +27,11 @@ fn funded<T: Config>(name: &'static str, index: u32) -> T::AccountId {
 }
 
 /// Stakes all but a part for fees, and puts `self_stake` behind a registration in `role`.
-fn registered<T: Config>(name: &'static str, index: u32, role: Role) -> Result<T::AccountId> {
+fn registered<T: Config>(
+	name: &'static str,
+	index: u32,
+	role: Role,
+) -> Result<T::AccountId, BenchmarkError> {
 	let stash = funded::<T>(name, index);
 	let self_stake = Pallet::<T>::minimum_stake(role).saturating_add(index.into());
 	Pallet::<T>::do_stake(&stash, self_stake.saturating_mul(3))?;
@@ -47,7 +47,7 @@ fn registered<T: Config>(name: &'static str, index: u32, role: Role) -> Result<T
 }
 
 /// Registers as many validators as the ranking holds.
-fn fill_ranking<T: Config>() -> Result<()> {
+fn fill_ranking<T: Config>() -> Result<(), BenchmarkError> {
 	for index in 0..T::MaxRanked::get() {
 		registered::<T>("ranked", index, Role::Validator)?;
 	}
@@ -56,7 +56,7 @@ fn fill_ranking<T: Config>() -> Result<()> {
 
 /// A staker whose ledger is as large as it can be: votes, chunks and exposures, to different
 /// candidates, which are slashed, so that a debt is collected from it.
-fn busy_staker<T: Config>() -> Result<T::AccountId> {
+fn busy_staker<T: Config>() -> Result<T::AccountId, BenchmarkError> {
 	let staker = funded::<T>("staker", 0);
 	let vote = T::MinimumVote::get();
 	Pallet::<T>::do_stake(&staker, vote.saturating_mul(1_000_000))?;
@@ -83,14 +83,14 @@ fn busy_staker<T: Config>() -> Result<T::AccountId> {
 }
 
 /// A validator at the end of a full ranking.
-fn last_ranked<T: Config>() -> Result<T::AccountId> {
+fn last_ranked<T: Config>() -> Result<T::AccountId, BenchmarkError> {
 	fill_ranking::<T>()?;
 	let (_, stash) = Ranking::<T>::get().last().cloned().ok_or("the ranking is empty")?;
 	Ok(stash)
 }
 
 /// A busy staker, and a candidate that it backs.
-fn busy_voter<T: Config>() -> Result<(T::AccountId, T::AccountId)> {
+fn busy_voter<T: Config>() -> Result<(T::AccountId, T::AccountId), BenchmarkError> {
 	let candidate = last_ranked::<T>()?;
 	let voter = busy_staker::<T>()?;
 	Pallet::<T>::do_vote(&voter, &candidate, T::MinimumVote::get().saturating_mul(10))?;
@@ -119,7 +119,7 @@ fn earn<T: Config>(candidate: &T::AccountId) {
 }
 
 /// A slash of `candidate` that waits.
-fn waiting_slash<T: Config>(candidate: &T::AccountId) -> Result<u32> {
+fn waiting_slash<T: Config>(candidate: &T::AccountId) -> Result<u32, BenchmarkError> {
 	let id = Queue::<T>::get().end;
 	let era = CurrentEra::<T>::get().index;
 	Pallet::<T>::report_slash(candidate, Perbill::from_percent(10), era)?;
@@ -131,7 +131,7 @@ mod benchmarks {
 	use super::*;
 
 	#[benchmark]
-	fn stake() -> Result<()> {
+	fn stake() -> Result<(), BenchmarkError> {
 		let staker = busy_staker::<T>()?;
 		#[extrinsic_call]
 		_(RawOrigin::Signed(staker.clone()), T::MinimumVote::get());
@@ -140,7 +140,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn unstake() -> Result<()> {
+	fn unstake() -> Result<(), BenchmarkError> {
 		let staker = busy_staker::<T>()?;
 		#[extrinsic_call]
 		_(RawOrigin::Signed(staker.clone()), T::MinimumVote::get());
@@ -149,7 +149,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn withdraw() -> Result<()> {
+	fn withdraw() -> Result<(), BenchmarkError> {
 		let staker = busy_staker::<T>()?;
 		let era = CurrentEra::<T>::get();
 		let index = era.index.saturating_add(T::BondingDuration::get());
@@ -161,7 +161,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn register() -> Result<()> {
+	fn register() -> Result<(), BenchmarkError> {
 		fill_ranking::<T>()?;
 		let stash = busy_staker::<T>()?;
 		let role = Role::Validator;
@@ -181,7 +181,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn deregister() -> Result<()> {
+	fn deregister() -> Result<(), BenchmarkError> {
 		let stash = last_ranked::<T>()?;
 		#[extrinsic_call]
 		_(RawOrigin::Signed(stash.clone()));
@@ -190,7 +190,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_operator() -> Result<()> {
+	fn set_operator() -> Result<(), BenchmarkError> {
 		let stash = registered::<T>("stash", 0, Role::Miner)?;
 		let genesis = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
 		let payload = consent_payload(&genesis, &stash, Role::Miner);
@@ -202,7 +202,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_info() -> Result<()> {
+	fn set_info() -> Result<(), BenchmarkError> {
 		let stash = registered::<T>("stash", 0, Role::Coordinator)?;
 		let endpoint =
 			Endpoint::truncate_from([b"wss://".to_vec(), alloc::vec![b'e'; 122]].concat());
@@ -219,7 +219,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn vote() -> Result<()> {
+	fn vote() -> Result<(), BenchmarkError> {
 		let (voter, candidate) = busy_voter::<T>()?;
 		let amount = T::MinimumVote::get().saturating_mul(100_000);
 		#[extrinsic_call]
@@ -229,7 +229,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn unvote() -> Result<()> {
+	fn unvote() -> Result<(), BenchmarkError> {
 		let (voter, candidate) = busy_voter::<T>()?;
 		earn::<T>(&candidate);
 		let amount = T::MinimumVote::get().saturating_mul(10);
@@ -240,7 +240,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn move_vote() -> Result<()> {
+	fn move_vote() -> Result<(), BenchmarkError> {
 		let (voter, from) = busy_voter::<T>()?;
 		earn::<T>(&from);
 		let to = Ranking::<T>::get().get(1).map(|(_, stash)| stash.clone());
@@ -253,7 +253,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn rank() -> Result<()> {
+	fn rank() -> Result<(), BenchmarkError> {
 		let stash = last_ranked::<T>()?;
 		Ranking::<T>::mutate(|ranking| ranking.pop());
 		#[extrinsic_call]
@@ -263,7 +263,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_validator_count() -> Result<()> {
+	fn set_validator_count() -> Result<(), BenchmarkError> {
 		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
 		let count = T::MaxRanked::get();
 		#[extrinsic_call]
@@ -273,7 +273,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn claim() -> Result<()> {
+	fn claim() -> Result<(), BenchmarkError> {
 		let (voter, candidate) = busy_voter::<T>()?;
 		earn::<T>(&candidate);
 		Pallet::<T>::do_set_reward_destination(&voter, RewardDestination::Compound);
@@ -292,7 +292,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_commission() -> Result<()> {
+	fn set_commission() -> Result<(), BenchmarkError> {
 		let stash = registered::<T>("stash", 0, Role::Miner)?;
 		let commission = T::MaxCommissionRise::get();
 		#[extrinsic_call]
@@ -302,7 +302,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn settle() -> Result<()> {
+	fn settle() -> Result<(), BenchmarkError> {
 		let (voter, candidate) = busy_voter::<T>()?;
 		earn::<T>(&candidate);
 		Pools::<T>::mutate(&candidate, |pool| pool.slash(Perbill::from_percent(50)));
@@ -314,7 +314,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn slash() -> Result<()> {
+	fn slash() -> Result<(), BenchmarkError> {
 		let candidate = last_ranked::<T>()?;
 		let origin = T::SlashOrigin::try_successful_origin().map_err(|_| "nobody may slash")?;
 		let fraction = Perbill::from_percent(10);
@@ -326,7 +326,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn cancel_slash() -> Result<()> {
+	fn cancel_slash() -> Result<(), BenchmarkError> {
 		let candidate = last_ranked::<T>()?;
 		let id = waiting_slash::<T>(&candidate)?;
 		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
@@ -337,7 +337,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn unjail() -> Result<()> {
+	fn unjail() -> Result<(), BenchmarkError> {
 		let stash = last_ranked::<T>()?;
 		waiting_slash::<T>(&stash)?;
 		let era = CurrentEra::<T>::get();
@@ -350,7 +350,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_emission() -> Result<()> {
+	fn set_emission() -> Result<(), BenchmarkError> {
 		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
 		let fraction = T::MaxEmission::get();
 		#[extrinsic_call]
@@ -360,7 +360,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn set_reward_split() -> Result<()> {
+	fn set_reward_split() -> Result<(), BenchmarkError> {
 		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
 		let [none, all] = [Perbill::zero(), Perbill::one()];
 		#[extrinsic_call]
@@ -379,7 +379,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn apply_slash() -> Result<()> {
+	fn apply_slash() -> Result<(), BenchmarkError> {
 		let candidate = last_ranked::<T>()?;
 		let id = waiting_slash::<T>(&candidate)?;
 		let reach = T::BondingDuration::get();
@@ -401,7 +401,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn note_author() -> Result<()> {
+	fn note_author() -> Result<(), BenchmarkError> {
 		let candidate = registered::<T>("author", 0, Role::Validator)?;
 		open_pots::<T>();
 		#[block]
@@ -413,7 +413,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn begin_era() -> Result<()> {
+	fn begin_era() -> Result<(), BenchmarkError> {
 		registered::<T>("miner", 0, Role::Miner)?;
 		registered::<T>("coordinator", 1, Role::Coordinator)?;
 		open_pots::<T>();
@@ -427,7 +427,7 @@ mod benchmarks {
 	}
 
 	#[benchmark]
-	fn elect(n: Linear<1, { T::MaxRanked::get() }>) -> Result<()> {
+	fn elect(n: Linear<1, { T::MaxRanked::get() }>) -> Result<(), BenchmarkError> {
 		for index in 0..n {
 			let stash = registered::<T>("ranked", index, Role::Validator)?;
 			T::BenchmarkHelper::set_session_keys(&stash);

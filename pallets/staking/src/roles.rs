@@ -79,7 +79,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Enters `stash`, which has no role, into the registry, with `operator`, which serves nobody
 	/// and agrees.
-	fn enrol(
+	pub(crate) fn enrol(
 		stash: &T::AccountId,
 		role: Role,
 		self_stake: Balance,
