@@ -1,5 +1,3 @@
 //! Which pallets are measured: ours. The weights of the others are their authors'.
 
-use crate::Staking;
-
 frame_benchmarking::define_benchmarks!([pallet_cuckoo_staking, Staking]);

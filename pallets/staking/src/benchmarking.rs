@@ -255,7 +255,7 @@ mod benchmarks {
 	#[benchmark]
 	fn rank() -> Result<(), BenchmarkError> {
 		let stash = last_ranked::<T>()?;
-		Ranking::<T>::mutate(|ranking| ranking.pop());
+		Ranking::<T>::mutate(BoundedVec::pop);
 		#[extrinsic_call]
 		_(RawOrigin::Signed(stash.clone()), stash.clone());
 		assert_eq!(Ranking::<T>::get().last().map(|(_, last)| last.clone()), Some(stash));
@@ -264,7 +264,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn set_validator_count() -> Result<(), BenchmarkError> {
-		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
+		let origin = T::AdminOrigin::try_successful_origin().map_err(|()| "no admin")?;
 		let count = T::MaxRanked::get();
 		#[extrinsic_call]
 		_(origin as T::RuntimeOrigin, count);
@@ -316,7 +316,7 @@ mod benchmarks {
 	#[benchmark]
 	fn slash() -> Result<(), BenchmarkError> {
 		let candidate = last_ranked::<T>()?;
-		let origin = T::SlashOrigin::try_successful_origin().map_err(|_| "nobody may slash")?;
+		let origin = T::SlashOrigin::try_successful_origin().map_err(|()| "nobody may slash")?;
 		let fraction = Perbill::from_percent(10);
 		let era = CurrentEra::<T>::get().index;
 		#[extrinsic_call]
@@ -329,7 +329,7 @@ mod benchmarks {
 	fn cancel_slash() -> Result<(), BenchmarkError> {
 		let candidate = last_ranked::<T>()?;
 		let id = waiting_slash::<T>(&candidate)?;
-		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
+		let origin = T::AdminOrigin::try_successful_origin().map_err(|()| "no admin")?;
 		#[extrinsic_call]
 		_(origin as T::RuntimeOrigin, id);
 		assert!(!PendingSlashes::<T>::contains_key(id));
@@ -351,7 +351,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn set_emission() -> Result<(), BenchmarkError> {
-		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
+		let origin = T::AdminOrigin::try_successful_origin().map_err(|()| "no admin")?;
 		let fraction = T::MaxEmission::get();
 		#[extrinsic_call]
 		_(origin as T::RuntimeOrigin, Pot::Mining, fraction);
@@ -361,7 +361,7 @@ mod benchmarks {
 
 	#[benchmark]
 	fn set_reward_split() -> Result<(), BenchmarkError> {
-		let origin = T::AdminOrigin::try_successful_origin().map_err(|_| "no admin")?;
+		let origin = T::AdminOrigin::try_successful_origin().map_err(|()| "no admin")?;
 		let [none, all] = [Perbill::zero(), Perbill::one()];
 		#[extrinsic_call]
 		_(origin as T::RuntimeOrigin, none, all, none);

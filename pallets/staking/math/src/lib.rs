@@ -24,7 +24,7 @@ pub mod slashing;
 mod stake;
 
 pub use accumulator::{Accumulator, Claim, DistributeError};
-pub use pool::{Pool, PoolError, Position, MAX_SHARES_A_PLANCK};
+pub use pool::{Pool, PoolError, Position, MAX_SHARES_A_PLANCK, MAX_SHARES_BOUGHT};
 pub use sp_arithmetic::{Perbill, Perquintill, Rounding};
 pub use stake::Stake;
 

@@ -10,6 +10,11 @@ use crate::{mul_div, Balance, Perbill};
 /// everything instead, so that shares always fit: at most 10^9 of them a planck of all CAI.
 pub const MAX_SHARES_A_PLANCK: u128 = 1_000_000_000;
 
+/// The most shares that a planck may buy. A pool with a lower price has lost practically everything,
+/// and the next deposit begins a new epoch: nobody buys into a pool that a small further loss would
+/// empty by the rule of [`MAX_SHARES_A_PLANCK`].
+pub const MAX_SHARES_BOUGHT: u128 = 1_000_000;
+
 /// Why a pool could not do what was asked. The pool and the position are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolError {
@@ -86,8 +91,9 @@ impl Pool {
 	/// Puts `amount` into the pool for `position` and returns the shares issued for it, rounded
 	/// down.
 	///
-	/// The first amount buys one share a planck. A pool that lost everything begins a new epoch,
-	/// and so does a position that was left with worthless shares.
+	/// The first amount buys one share a planck. A pool that lost everything, or so much that a planck
+	/// would buy more than [`MAX_SHARES_BOUGHT`] shares, begins a new epoch, and so does a position
+	/// that was left with worthless shares.
 	///
 	/// # Errors
 	///
@@ -95,9 +101,10 @@ impl Pool {
 	/// take so much.
 	pub fn deposit(&mut self, position: &mut Position, amount: Balance) -> Result<u128, PoolError> {
 		let mut pool = *self;
-		if pool.balance == 0 && pool.shares != 0 {
+		if pool.balance < pool.shares.div_ceil(MAX_SHARES_BOUGHT) {
 			pool.epoch = pool.epoch.checked_add(1).ok_or(PoolError::Overflow)?;
 			pool.shares = 0;
+			pool.balance = 0;
 		}
 		let issued = if pool.shares == 0 {
 			amount
@@ -171,7 +178,7 @@ impl Pool {
 		}
 		let before = self.balance;
 		let left = before.saturating_sub(fraction.mul_ceil(before));
-		self.balance = if left < self.shares / MAX_SHARES_A_PLANCK { 0 } else { left };
+		self.balance = if left < self.shares.div_ceil(MAX_SHARES_A_PLANCK) { 0 } else { left };
 		before.saturating_sub(self.balance)
 	}
 }

@@ -1,6 +1,8 @@
 //! Pools: what shares are worth, and how they are bought and sold.
 
-use cuckoo_staking_math::{Balance, Pool, PoolError, Position};
+use cuckoo_staking_math::{
+	Balance, Perbill, Pool, PoolError, Position, MAX_SHARES_A_PLANCK, MAX_SHARES_BOUGHT,
+};
 use proptest::prelude::*;
 use sp_core::U256;
 
@@ -18,6 +20,7 @@ proptest! {
 		(before, old) in pool_and_position(),
 		amount in amount(),
 	) {
+		prop_assume!(before.balance >= before.shares.div_ceil(MAX_SHARES_BOUGHT));
 		let (mut pool, mut position) = (before, old);
 		let others = rest(&before, &old);
 		let exact = u128::try_from(
@@ -205,4 +208,29 @@ fn a_pool_that_lost_everything_begins_a_new_epoch() {
 fn the_epochs_end_before_they_wrap() {
 	let mut pool = Pool { balance: 0, shares: 1, epoch: u32::MAX };
 	assert_eq!(pool.deposit(&mut Position::default(), 5), Err(PoolError::Overflow));
+}
+
+#[test]
+fn nobody_buys_into_a_pool_that_lost_practically_everything() {
+	for shares in [1, MAX_SHARES_BOUGHT, 5 * MAX_SHARES_BOUGHT, 5 * MAX_SHARES_BOUGHT + 1] {
+		let enough = shares.div_ceil(MAX_SHARES_BOUGHT);
+		let mut pool = Pool { balance: enough, shares, epoch: 0 };
+		assert!(pool.deposit(&mut Position::default(), 10).is_ok());
+		assert_eq!((pool.balance, pool.epoch), (enough + 10, 0));
+		let mut pool = Pool { balance: enough - 1, shares, epoch: 0 };
+		assert_eq!(pool.deposit(&mut Position::default(), 10), Ok(10));
+		assert_eq!(pool, Pool { balance: 10, shares: 10, epoch: 1 });
+	}
+}
+
+#[test]
+fn a_small_loss_does_not_empty_a_pool_that_was_poor_once() {
+	const MUCH: Balance = 1_000_000_000_000_000_000_000_000;
+	let (mut pool, mut first) = (Pool::default(), Position::default());
+	assert!(pool.deposit(&mut first, 2 * MAX_SHARES_A_PLANCK - 1).is_ok());
+	pool.slash(Perbill::from_parts(999_999_999));
+	let mut second = Position::default();
+	assert!(pool.deposit(&mut second, MUCH).is_ok());
+	assert_eq!(pool.slash(Perbill::from_parts(1)), MUCH / 1_000_000_000);
+	assert_eq!(pool.value_of(&second), MUCH - MUCH / 1_000_000_000);
 }

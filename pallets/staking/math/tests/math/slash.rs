@@ -171,7 +171,7 @@ fn an_empty_pool_loses_nothing() {
 #[test]
 fn the_largest_pool_can_be_slashed() {
 	let mut pool = Pool { balance: u128::MAX, shares: u128::MAX, epoch: 0 };
-	let exact = Fraction::part(u128::MAX, Perbill::from_parts(999_999_999)).ceil();
-	assert_eq!(pool.slash(Perbill::from_parts(999_999_999)), exact);
+	let exact = Fraction::part(u128::MAX, Perbill::from_parts(999_999_998)).ceil();
+	assert_eq!(pool.slash(Perbill::from_parts(999_999_998)), exact);
 	assert_eq!(pool.balance, u128::MAX - exact);
 }
