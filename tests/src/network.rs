@@ -53,6 +53,21 @@ pub async fn chain_spec(chain: &str, timing: Timing, dir: &Path) -> Result<Strin
 	Ok(file.display().to_string())
 }
 
+/// Makes session keys for `owner` (SS58) in the node's files in `base`, with the node's own command, and
+/// answers with the encoded call that it prints.
+pub async fn session_keys_call(chain: &str, base: &Path, owner: &str) -> Result<Vec<u8>> {
+	let base = base.display().to_string();
+	let arguments = ["key", "session", "--chain", chain, "--base-path", &base, "--owner", owner];
+	let ended = process::run("cuckoo-node", arguments, PATIENCE).await?;
+	ensure!(ended.status.success(), "{ended:?}");
+	let call = ended
+		.stdout
+		.lines()
+		.find_map(|line| line.strip_prefix("call")?.trim().strip_prefix("0x"))
+		.context("the call is not printed")?;
+	Ok(hex::decode(call)?)
+}
+
 /// A node that runs, with a database of its own that survives a restart.
 pub struct Node {
 	process: Process,

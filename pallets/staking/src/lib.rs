@@ -226,7 +226,7 @@ pub mod pallet {
 		#[pallet::constant]
 		type MaxRanked: Get<u32>;
 
-		/// The weights of the calls and hooks. \[as measured\]
+		/// The weights of the calls and hooks. \[`()`: estimates\]
 		type WeightInfo: WeightInfo;
 
 		/// What benchmarks cannot do themselves.

@@ -165,7 +165,7 @@ impl<T: Config> Pallet<T> {
 		let earnings = EarningsOf::<T>::get(stash);
 		if gone && earnings.commission_due == 0 && earnings.claim.amount == 0 {
 			EarningsOf::<T>::remove(stash);
-			Self::forgive((earnings.per_share.remainder >> 96) as Balance);
+			Self::forgive(earnings.per_share.carried());
 		}
 	}
 }

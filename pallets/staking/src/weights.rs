@@ -1,7 +1,7 @@
 //! The weights of the calls and hooks.
 //!
-//! [`WeightInfo`] names them. The estimates here are for tests and benchmarks; a runtime uses what
-//! was measured on it.
+//! [`WeightInfo`] names them. The estimates here serve until the benchmarks have been measured on the
+//! runtime.
 
 use frame::deps::frame_support::weights::{constants::ParityDbWeight, Weight};
 

@@ -1,14 +1,13 @@
 //! Validators come and go, on a network of real nodes.
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{bail, Context, Result};
 use cuckoo_chain_client::{
 	consent::{self, Info, Registration},
 	cuckoo::{self, runtime_types::pallet_cuckoo_staking::pallet::Call as Staking},
 	AccountId32, ChainClient, Keypair, Role,
 };
 use cuckoo_e2e::{
-	network::{chain_spec, Node, Timing, PATIENCE},
-	process,
+	network::{chain_spec, session_keys_call, Node, Timing},
 	staking::CAI,
 };
 use std::{
@@ -83,18 +82,9 @@ async fn announce_session_keys(
 	base: &Path,
 	owner: &Keypair,
 ) -> Result<()> {
-	let base = base.display().to_string();
-	let stash = account(owner).to_string();
-	let arguments = ["key", "session", "--chain", spec, "--base-path", &base, "--owner", &stash];
-	let ended = process::run("cuckoo-node", arguments, PATIENCE).await?;
-	ensure!(ended.status.success(), "{ended:?}");
-	let call = ended
-		.stdout
-		.lines()
-		.find_map(|line| line.strip_prefix("call")?.trim().strip_prefix("0x"))
-		.context("the call is not printed")?;
+	let call = session_keys_call(spec, base, &account(owner).to_string()).await?;
 	let at_block = client.api().await.at_current_block().await?;
-	let call = at_block.transactions().from_call_data_bytes(&hex::decode(call)?)?;
+	let call = at_block.transactions().from_call_data_bytes(&call)?;
 	client.submit(&call, owner).await?;
 	Ok(())
 }

@@ -2,7 +2,7 @@
 
 use cuckoo_chain_client::{watch_registry, ChainError};
 use cuckoo_e2e::{
-	network::{Node, PATIENCE},
+	network::{session_keys_call, Node, PATIENCE},
 	ports, process,
 };
 use std::time::{Duration, Instant};
@@ -82,32 +82,11 @@ async fn new_session_keys_are_announced_with_the_printed_call() {
 	let owner = dev::bob();
 
 	let base = tempfile::tempdir().unwrap();
-	let ended = process::run(
-		"cuckoo-node",
-		[
-			"key",
-			"session",
-			"--chain",
-			"quick",
-			"--base-path",
-			base.path().to_str().unwrap(),
-			"--owner",
-			&owner.public_key().to_account_id().to_string(),
-		],
-		PATIENCE,
-	)
-	.await
-	.unwrap();
-	assert!(ended.status.success(), "{ended:?}");
-	let call = ended
-		.stdout
-		.lines()
-		.find_map(|line| line.strip_prefix("call"))
-		.and_then(|call| call.trim().strip_prefix("0x"))
-		.expect("the call is printed");
+	let account = owner.public_key().to_account_id().to_string();
+	let call = session_keys_call("quick", base.path(), &account).await.unwrap();
 
 	let at_block = client.api().await.at_current_block().await.unwrap();
-	let call = at_block.transactions().from_call_data_bytes(&hex::decode(call).unwrap()).unwrap();
+	let call = at_block.transactions().from_call_data_bytes(&call).unwrap();
 	assert_eq!((call.pallet_name(), call.call_name()), ("Session", "set_keys"));
 	// The chain checks that the keys were made for their owner.
 	client.submit(&call, &owner).await.unwrap();

@@ -66,6 +66,11 @@ impl Accumulator {
 		self.remainder = rest.low_u128();
 		Ok(())
 	}
+
+	/// The whole planck that have been distributed and not divided yet.
+	pub fn carried(&self) -> Balance {
+		self.remainder >> FRACTION_BITS
+	}
 }
 
 /// What one owner of shares has earned and not been paid yet.

@@ -415,12 +415,11 @@ fn nothing_is_lost_in_ten_thousand_eras() {
 		let positions = Positions::<Test>::iter().count() as Balance;
 		// What is owed and not earned is what was cut off: under a planck for each position there is
 		// or was, and what the accumulators have not divided yet.
-		let carried: Balance = EarningsOf::<Test>::iter()
-			.map(|(_, earnings)| (earnings.per_share.remainder >> 96) as Balance + 2)
-			.sum();
+		let carried: Balance =
+			EarningsOf::<Test>::iter().map(|(_, earnings)| earnings.per_share.carried() + 2).sum();
 		let roles: Balance = Role::ALL
 			.iter()
-			.map(|role| (RoleFlows::<Test>::get(role).per_weight.remainder >> 96) as Balance + 1)
+			.map(|role| RoleFlows::<Test>::get(role).per_weight.carried() + 1)
 			.sum();
 		let dust = state.owed - earned;
 		assert!(
