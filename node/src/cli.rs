@@ -54,7 +54,7 @@ pub enum Subcommand {
 /// What can be done with keys.
 #[derive(Debug, clap::Subcommand)]
 pub enum KeyCmd {
-	/// Make new session keys for a validator and print the `session.setKeys` that announces them.
+	/// Make new session keys for a validator and print the `staking.setKeys` that announces them.
 	Session(SessionKeysCmd),
 
 	/// What every Substrate node can do with keys.

@@ -13,10 +13,10 @@ use sp_state_machine::BasicExternalities;
 
 /// Make new session keys in the node's keystore, and print what announces them on the chain.
 ///
-/// The owner is the stash that is, or will be, registered as a validator. Sign and send the call
-/// from it: in polkadot.js Apps under Developer, Extrinsics, either choose `session.setKeys` and
-/// paste `keys` and `proof`, or paste the whole call under Decode. The keys count from the session
-/// after the next.
+/// The owner is the stash that is registered as a validator. Sign and send the call from it: in
+/// polkadot.js Apps under Developer, Extrinsics, either choose `staking.setKeys` and paste `keys` and
+/// `proof`, or paste the whole call under Decode. The keys count from the session after the next, and
+/// can be changed once in an era.
 #[derive(Debug, Parser)]
 pub struct SessionKeysCmd {
 	/// The account, in SS58, that will send the call: the keys prove that they are its own.
@@ -38,7 +38,7 @@ struct Announcement {
 	keys: Vec<u8>,
 	/// SCALE of the proof that who has the keys agrees that the owner has them.
 	proof: Vec<u8>,
-	/// SCALE of `session.setKeys(keys, proof)`.
+	/// SCALE of `staking.setKeys(keys, proof)`.
 	call: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl SessionKeysCmd {
 		println!("owner     {}", self.owner);
 		println!("keystore  {}", path.display());
 		println!();
-		println!("session.setKeys(keys, proof), to be signed by the owner:");
+		println!("staking.setKeys(keys, proof), to be signed by the owner:");
 		println!("keys      0x{}", hex::encode(keys));
 		println!("proof     0x{}", hex::encode(proof));
 		println!("call      0x{}", hex::encode(call));
@@ -86,7 +86,7 @@ fn announce(owner: &AccountId, keystore: KeystorePtr) -> Announcement {
 	externalities.register_extension(KeystoreExt::from(keystore));
 	let generated = externalities.execute_with(|| SessionKeys::generate(&owner.encode(), None));
 	let proof = generated.proof.encode();
-	let call = RuntimeCall::Session(pallet_session::Call::set_keys {
+	let call = RuntimeCall::Staking(pallet_cuckoo_staking::Call::set_keys {
 		keys: generated.keys.clone(),
 		proof: proof.clone(),
 	});

@@ -3,6 +3,7 @@
 //!
 //! - [`process`]: a program that runs, with its log; it ends when its guard is dropped.
 //! - [`ports`]: ports on which nothing listens.
+//! - [`polkadot_js`]: the scripts that use polkadot.js.
 //! - [`network`]: a chain, coordinators and miners that belong together.
 //! - [`staking`]: becoming a candidate by transactions.
 //! - [`app`]: what an app does with a coordinator.
@@ -12,6 +13,7 @@
 pub mod app;
 pub mod models;
 pub mod network;
+pub mod polkadot_js;
 pub mod ports;
 pub mod process;
 pub mod staking;

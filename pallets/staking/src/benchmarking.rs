@@ -1,6 +1,7 @@
 //! Measures every call and hook in its worst case: a ledger with the most chunks and exposures, and a
 //! full ranking through which the candidate moves from end to end.
 
+use alloc::vec::Vec;
 use frame::{
 	benchmarking::prelude::*,
 	traits::fungible::{Inspect, Mutate},
@@ -14,8 +15,8 @@ const SEED: u32 = 0;
 pub trait BenchmarkHelper<T: Config> {
 	/// A new operator, and its signature over `payload`.
 	fn sign(payload: &[u8]) -> (T::AccountId, T::OperatorSignature);
-	/// Sets session keys for `stash`, so that it can be elected.
-	fn set_session_keys(stash: &T::AccountId);
+	/// New session keys, and the proof that they are the stash's.
+	fn session_keys(stash: &T::AccountId) -> (KeysOf<T>, Vec<u8>);
 }
 
 /// An account with as much as all minimums together.
@@ -370,6 +371,19 @@ mod benchmarks {
 	}
 
 	#[benchmark]
+	fn set_keys() -> Result<(), BenchmarkError> {
+		let stash = registered::<T>("stash", 0, Role::Validator)?;
+		// Replacing keys costs more than the first ones.
+		let (keys, proof) = T::BenchmarkHelper::session_keys(&stash);
+		T::Session::set_keys(&stash, keys, proof)?;
+		let (keys, proof) = T::BenchmarkHelper::session_keys(&stash);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(stash.clone()), keys, proof);
+		assert!(KeyChanges::<T>::contains_key(stash));
+		Ok(())
+	}
+
+	#[benchmark]
 	fn on_initialize() {
 		#[block]
 		{
@@ -430,7 +444,8 @@ mod benchmarks {
 	fn elect(n: Linear<1, { T::MaxRanked::get() }>) -> Result<(), BenchmarkError> {
 		for index in 0..n {
 			let stash = registered::<T>("ranked", index, Role::Validator)?;
-			T::BenchmarkHelper::set_session_keys(&stash);
+			let (keys, proof) = T::BenchmarkHelper::session_keys(&stash);
+			T::Session::set_keys(&stash, keys, proof)?;
 		}
 		ValidatorCount::<T>::put(n);
 		let elected;

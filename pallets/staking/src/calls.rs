@@ -274,5 +274,17 @@ mod calls {
 			T::AdminOrigin::ensure_origin(origin)?;
 			Self::do_set_reward_split([validators, miners, coordinators])
 		}
+
+		/// Sets your session keys as a registered validator: what your node signs blocks and votes
+		/// with. They count from the session after the next, and can be changed once in an era.
+		///
+		/// `keys` and `proof` come from your node: `cuckoo-node key session --owner YOUR_STASH` prints
+		/// them. To take the keys back for good, `session.purgeKeys`.
+		#[pallet::call_index(23)]
+		#[pallet::weight(T::WeightInfo::set_keys())]
+		pub fn set_keys(origin: OriginFor<T>, keys: KeysOf<T>, proof: Vec<u8>) -> DispatchResult {
+			let stash = ensure_signed(origin)?;
+			Self::do_set_keys(&stash, keys, proof)
+		}
 	}
 }

@@ -57,7 +57,7 @@ mod errors {
 		InsufficientVote,
 		/// You have left too many candidates lately: wait until the oldest exposure has expired.
 		TooManyExposures,
-		/// The stash is not registered as a validator, so it cannot be ranked.
+		/// The stash is not registered as a validator: register first.
 		NotAValidator,
 		/// The validator is in the ranking already.
 		AlreadyRanked,
@@ -95,5 +95,7 @@ mod errors {
 		NotJailed,
 		/// You must stay in jail until the era that `Jailed` named.
 		StillJailed,
+		/// You have set session keys in this era already: wait for the next one.
+		KeysSetAlready,
 	}
 }

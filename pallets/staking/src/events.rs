@@ -274,5 +274,10 @@ mod events {
 			/// The candidate.
 			stash: T::AccountId,
 		},
+		/// A validator set its session keys. They count from the session after the next.
+		KeysSet {
+			/// The validator.
+			stash: T::AccountId,
+		},
 	}
 }

@@ -64,6 +64,7 @@ mod payouts;
 mod pots;
 mod rewards;
 mod roles;
+mod session_keys;
 mod slashing;
 #[cfg(any(test, feature = "try-runtime"))]
 mod try_state;
@@ -83,6 +84,7 @@ pub use cuckoo_staking_runtime_api::{Pot, PotState, Role, RoleTotal};
 pub use pallet::*;
 pub use pots::MiningRewards;
 pub use roles::{consent_payload, CONSENT_CONTEXT};
+pub use session_keys::{KeysOf, SessionKeys};
 pub use types::{
 	Backing, Candidate, CandidateInfo, Chunk, Earnings, Endpoint, EraInfo, Exposure,
 	GenesisCandidate, Ledger, Offender, Payout, PendingSlash, RewardDestination, RoleFlow,
@@ -114,9 +116,10 @@ pub mod pallet {
 	};
 
 	use super::{
-		Backing, Balance, Candidate, CandidateInfo, Earnings, EraInfo, GenesisCandidate, Ledger,
-		MiningRewards, Offender, Payout, PendingSlash, Pool, Pot, PotState, RewardDestination,
-		Role, RoleFlow, RoleTotal, SlashQueue, WeightHistory, WeightInfo,
+		Backing, Balance, Candidate, CandidateInfo, Earnings, EraInfo, GenesisCandidate, KeysOf,
+		Ledger, MiningRewards, Offender, Payout, PendingSlash, Pool, Pot, PotState,
+		RewardDestination, Role, RoleFlow, RoleTotal, SessionKeys, SlashQueue, WeightHistory,
+		WeightInfo,
 	};
 
 	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
@@ -144,10 +147,11 @@ pub mod pallet {
 		type OperatorSignature: Parameter
 			+ Verify<Signer: IdentifyAccount<AccountId = Self::AccountId>>;
 
-		/// Tells whether a validator has set its session keys, without which it is not elected, and
-		/// who validates now. \[`Session`\]
+		/// Keeps the session keys, without which a validator is not elected, and knows who validates
+		/// now. \[`Session`\]
 		type Session: ValidatorRegistration<Self::AccountId>
-			+ ValidatorSet<Self::AccountId, ValidatorId = Self::AccountId>;
+			+ ValidatorSet<Self::AccountId, ValidatorId = Self::AccountId>
+			+ SessionKeys<Self::AccountId>;
 
 		/// The slot of the block that is made. It grows with time. \[`Babe::current_slot`\]
 		type Slot: Get<u64>;
@@ -283,6 +287,12 @@ pub mod pallet {
 		Candidate<T::AccountId>,
 		OptionQuery,
 	>;
+
+	/// The era in which each validator last set its session keys by `set_keys`. Stays after the stash
+	/// has left the registry, as long as its earnings do.
+	#[pallet::storage]
+	pub type KeyChanges<T: Config> =
+		StorageMap<_, Blake2_128Concat, T::AccountId, u32, OptionQuery>;
 
 	/// The role that each stash is registered for.
 	#[pallet::storage]

@@ -195,10 +195,8 @@ impl crate::benchmarking::BenchmarkHelper<Test> for BenchmarkHelper {
 		(account(200), sign(200, payload))
 	}
 
-	fn set_session_keys(stash: &AccountId) {
-		let bytes: &[u8; 32] = stash.as_ref();
-		let key = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-		pallet_session::NextKeys::<Test>::insert(stash, UintAuthorityId(key));
+	fn session_keys(_: &AccountId) -> (UintAuthorityId, Vec<u8>) {
+		(UintAuthorityId::generate_pair(None), Vec::new())
 	}
 }
 

@@ -4,8 +4,8 @@ use cuckoo_staking_math::{commission, emission};
 use frame::prelude::*;
 
 use crate::{
-	Backing, Balance, ClosedEpochs, Config, CurrentEra, Earnings, EarningsOf, Offenders, Pallet,
-	Pool, Pools, Position, Role, RoleFlow, RoleFlows, RoleOf, WeightInfo,
+	Backing, Balance, ClosedEpochs, Config, CurrentEra, Earnings, EarningsOf, KeyChanges, Offenders,
+	Pallet, Pool, Pools, Position, Role, RoleFlow, RoleFlows, RoleOf, WeightInfo,
 };
 
 impl Earnings {
@@ -165,6 +165,7 @@ impl<T: Config> Pallet<T> {
 		let earnings = EarningsOf::<T>::get(stash);
 		if gone && earnings.commission_due == 0 && earnings.claim.amount == 0 {
 			EarningsOf::<T>::remove(stash);
+			KeyChanges::<T>::remove(stash);
 			Self::forgive(earnings.per_share.carried());
 		}
 	}

@@ -49,6 +49,8 @@ pub trait WeightInfo {
 	fn set_emission() -> Weight;
 	/// Of `set_reward_split`.
 	fn set_reward_split() -> Weight;
+	/// Of `set_keys`, the session pallet's part included.
+	fn set_keys() -> Weight;
 	/// Of a block in which no slash is applied.
 	fn on_initialize() -> Weight;
 	/// Of applying one slash to a pool and the most sub-pools.
@@ -172,6 +174,11 @@ impl WeightInfo for () {
 
 	fn set_reward_split() -> Weight {
 		estimate(BASE_TIME, 1, 1)
+	}
+
+	fn set_keys() -> Weight {
+		// Role, era, last change; the keys, their old and new owners, deposit and account.
+		estimate(BASE_TIME + 2 * SIGNATURE_TIME, 14, 12)
 	}
 
 	fn on_initialize() -> Weight {

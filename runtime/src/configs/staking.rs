@@ -93,8 +93,8 @@ impl pallet_cuckoo_staking::benchmarking::BenchmarkHelper<Runtime> for Benchmark
 		(public.into(), Signature::Sr25519(signature))
 	}
 
-	fn set_session_keys(stash: &AccountId) {
-		let keys = crate::SessionKeys::generate(&codec::Encode::encode(stash), None).keys;
-		pallet_session::NextKeys::<Runtime>::insert(stash, keys);
+	fn session_keys(stash: &AccountId) -> (crate::SessionKeys, alloc::vec::Vec<u8>) {
+		let generated = crate::SessionKeys::generate(&codec::Encode::encode(stash), None);
+		(generated.keys, codec::Encode::encode(&generated.proof))
 	}
 }

@@ -13,7 +13,7 @@ use cuckoo_runtime::{
 	configs::{MINIMUM_COORDINATOR_STAKE, MINIMUM_MINER_STAKE, MINIMUM_VALIDATOR_STAKE},
 	currency::{CAI, MILLI_CAI},
 	genesis_config_presets::DEVELOPMENT_PRESET,
-	AccountId, Balance, Runtime, RuntimeCall, RuntimeOrigin, SessionKeys, Staking,
+	AccountId, Balance, Runtime, RuntimeCall, RuntimeOrigin, Session, SessionKeys, Staking,
 };
 
 fn stash() -> AccountId {
@@ -106,16 +106,30 @@ fn session_keys_need_the_proof_that_they_are_the_senders() {
 	let keystore = sp_keystore::testing::MemoryKeystore::new();
 	externalities.register_extension(sp_keystore::KeystoreExt::new(keystore));
 	externalities.execute_with(|| {
-		let generated = SessionKeys::generate(&stash().encode(), None);
-		let set_keys = RuntimeCall::Session(pallet_session::Call::set_keys {
-			keys: generated.keys,
-			proof: generated.proof.encode(),
-		});
-		let thief = RuntimeOrigin::signed(Sr25519Keyring::Ferdie.to_account_id());
+		let validator = Sr25519Keyring::Alice.to_account_id();
+		let set_keys = |owner: &AccountId| {
+			let generated = SessionKeys::generate(&owner.encode(), None);
+			let (keys, proof) = (generated.keys, generated.proof.encode());
+			let call = pallet_cuckoo_staking::Call::set_keys { keys, proof };
+			RuntimeCall::Staking(call)
+				.dispatch(RuntimeOrigin::signed(validator.clone()))
+				.map_err(|error| error.error)
+		};
+		assert_noop!(set_keys(&stash()), pallet_session::Error::<Runtime>::InvalidProof);
+		assert_ok!(set_keys(&validator));
+	});
+}
+
+#[test]
+fn the_session_pallets_own_way_to_set_keys_is_closed() {
+	chain(DEVELOPMENT_PRESET).execute_with(|| {
+		let validator = Sr25519Keyring::Alice.to_account_id();
+		let keys = Session::load_keys(&validator).expect("a validator of the genesis");
+		let call =
+			RuntimeCall::Session(pallet_session::Call::set_keys { keys, proof: Vec::new() });
 		assert_noop!(
-			set_keys.clone().dispatch(thief).map_err(|error| error.error),
-			pallet_session::Error::<Runtime>::InvalidProof
+			call.dispatch(RuntimeOrigin::signed(validator)).map_err(|error| error.error),
+			frame_system::Error::<Runtime>::CallFiltered
 		);
-		assert_ok!(set_keys.dispatch(RuntimeOrigin::signed(stash())));
 	});
 }

@@ -42,8 +42,8 @@ async fn a_fifth_is_elected_and_one_leaves() {
 	let seats = cuckoo::Call::Staking(Staking::set_validator_count { count: 5 });
 	client.submit(&cuckoo::tx().sudo().sudo(seats), &dev::alice()).await.unwrap();
 	let (eve, base) = (dev::eve(), tempfile::tempdir().unwrap());
-	announce_session_keys(&client, &spec, base.path(), &eve).await.unwrap();
 	register_validator(&client, &eve).await.unwrap();
+	announce_session_keys(&client, &spec, base.path(), &eve).await.unwrap();
 	nodes.push(Node::start_in(base, &spec, "validator", &boot).await.unwrap());
 	wait_for_validators(&client, |now| now.len() == 5 && now.contains(&account(&eve)))
 		.await

@@ -5,4 +5,5 @@ mod demo;
 mod elections;
 mod node;
 mod polkadot_js;
+mod upgrade;
 mod whole_path;

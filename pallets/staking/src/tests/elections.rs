@@ -1,6 +1,6 @@
 //! Eras, the ranking, and who is elected.
 
-use frame::prelude::DispatchError;
+use frame::{deps::sp_runtime::testing::UintAuthorityId, prelude::DispatchError};
 
 use crate::{mock::*, Balance, Call, CurrentEra, Error, Event, Ranking, Role};
 
@@ -255,5 +255,72 @@ fn set_validator_count_is_the_admins() {
 	run(|| {
 		let call = Call::set_validator_count { count: 1 };
 		assert_eq!(act(&account(1), call), Err(DispatchError::BadOrigin));
+	});
+}
+
+fn set_keys(key: u64) -> Call<Test> {
+	Call::set_keys { keys: UintAuthorityId(key), proof: Vec::new() }
+}
+
+fn next_key(n: u8) -> Option<u64> {
+	pallet_session::NextKeys::<Test>::get(account(n)).map(|keys| keys.0)
+}
+
+#[test]
+fn session_keys_change_once_in_an_era() {
+	run_with(&[(1, 100)], 1, || {
+		done(&account(1), set_keys(1_000));
+		assert_eq!(last_event(), Event::KeysSet { stash: account(1) });
+		refused(&account(1), set_keys(1_001), Error::KeysSetAlready);
+		end_sessions(SESSIONS - 1);
+		refused(&account(1), set_keys(1_001), Error::KeysSetAlready);
+		assert_eq!(next_key(1), Some(1_000));
+		end_sessions(1);
+		done(&account(1), set_keys(1_001));
+		assert_eq!(next_key(1), Some(1_001));
+	});
+}
+
+#[test]
+fn purged_or_left_and_back_is_no_way_around_it() {
+	run_with(&[(1, 100)], 1, || {
+		done(&account(1), set_keys(1_000));
+		Session::purge_keys(RuntimeOrigin::signed(account(1))).unwrap();
+		refused(&account(1), set_keys(1_001), Error::KeysSetAlready);
+		done(&account(1), Call::deregister {});
+		done(&account(1), register(&account(1), Role::Validator, 0, 101));
+		refused(&account(1), set_keys(1_001), Error::KeysSetAlready);
+		assert_eq!(next_key(1), None);
+	});
+}
+
+#[test]
+fn keys_that_the_session_refuses_use_up_nothing() {
+	run_with(&[(1, 100)], 1, || {
+		// The second account's.
+		let taken = act(&account(1), set_keys(2));
+		assert_eq!(taken, Err(pallet_session::Error::<Test>::DuplicatedKey.into()));
+		done(&account(1), set_keys(1_000));
+	});
+}
+
+#[test]
+fn session_keys_of_others_than_validators_are_refused() {
+	run(|| {
+		let miner = registered(1, Role::Miner, 20_000 * CAI);
+		refused(&miner, set_keys(1_000), Error::NotAValidator);
+		refused(&account(2), set_keys(1_000), Error::NotAValidator);
+	});
+}
+
+#[test]
+fn the_change_of_keys_is_forgotten_with_the_last_staker() {
+	run_with(&[(1, 100), (2, 100)], 1, || {
+		let stash = account(1);
+		done(&stash, set_keys(1_000));
+		done(&stash, Call::deregister {});
+		assert!(crate::KeyChanges::<Test>::contains_key(&stash));
+		done(&stash, unvote(&stash, 100_000 * CAI));
+		assert!(!crate::KeyChanges::<Test>::contains_key(&stash));
 	});
 }
