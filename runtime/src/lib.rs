@@ -106,18 +106,14 @@ impl_opaque_keys! {
 	}
 }
 
-/// Raised with every change of behaviour.
-const SPEC_VERSION: u32 = 3;
-
-/// The version of this runtime. Raise [`SPEC_VERSION`] with every change of behaviour, and
-/// `transaction_version` when the encoding of calls or transaction extensions changes. The feature
-/// `next-version` makes the runtime that `scripts/upgrade` upgrades to.
+/// The version of this runtime. Raise `spec_version` with every change of behaviour, and
+/// `transaction_version` when the encoding of calls or transaction extensions changes.
 #[sp_version::runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: Cow::Borrowed("cuckoo"),
 	impl_name: Cow::Borrowed("cuckoo-node"),
 	authoring_version: 1,
-	spec_version: if cfg!(feature = "next-version") { SPEC_VERSION + 1 } else { SPEC_VERSION },
+	spec_version: 3,
 	impl_version: 1,
 	apis: RUNTIME_API_VERSIONS,
 	transaction_version: 1,

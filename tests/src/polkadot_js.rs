@@ -12,10 +12,7 @@ const PATIENCE: Duration = Duration::from_mins(11);
 /// # Panics
 ///
 /// When the script fails.
-pub async fn run<A: AsRef<OsStr>>(
-	script: &str,
-	arguments: impl IntoIterator<Item = A>,
-) -> String {
+pub async fn run<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> String {
 	let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("polkadot-js");
 	if !scripts.join("node_modules").is_dir() {
 		install(&scripts);

@@ -125,8 +125,7 @@ fn the_session_pallets_own_way_to_set_keys_is_closed() {
 	chain(DEVELOPMENT_PRESET).execute_with(|| {
 		let validator = Sr25519Keyring::Alice.to_account_id();
 		let keys = Session::load_keys(&validator).expect("a validator of the genesis");
-		let call =
-			RuntimeCall::Session(pallet_session::Call::set_keys { keys, proof: Vec::new() });
+		let call = RuntimeCall::Session(pallet_session::Call::set_keys { keys, proof: Vec::new() });
 		assert_noop!(
 			call.dispatch(RuntimeOrigin::signed(validator)).map_err(|error| error.error),
 			frame_system::Error::<Runtime>::CallFiltered

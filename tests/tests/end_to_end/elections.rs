@@ -1,9 +1,15 @@
-//! Validators come and go, on a network of real nodes.
+//! Validators come, go and cheat, on a network of real nodes.
 
 use anyhow::{bail, Context, Result};
 use cuckoo_chain_client::{
 	consent::{self, Info, Registration},
-	cuckoo::{self, runtime_types::pallet_cuckoo_staking::pallet::Call as Staking},
+	cuckoo::{
+		self,
+		runtime_types::{
+			cuckoo_staking_runtime_api::CandidateView,
+			pallet_cuckoo_staking::pallet::Call as Staking,
+		},
+	},
 	AccountId32, ChainClient, Keypair, Role,
 };
 use cuckoo_e2e::{
@@ -15,6 +21,7 @@ use std::{
 	time::{Duration, Instant},
 };
 use subxt_signer::sr25519::dev;
+use tempfile::TempDir;
 
 const AUTHORITIES: [&str; 4] = ["alice", "bob", "charlie", "dave"];
 
@@ -26,17 +33,7 @@ const ERAS: Duration = Duration::from_mins(5);
 
 #[tokio::test]
 async fn a_fifth_is_elected_and_one_leaves() {
-	let dir = tempfile::tempdir().unwrap();
-	let spec = chain_spec("quick-local", TIMING, dir.path()).await.unwrap();
-	let mut nodes: Vec<Node> = Vec::new();
-	for authority in AUTHORITIES {
-		let boot = boot_arguments(nodes.first()).await.unwrap();
-		let boot: Vec<_> = boot.iter().map(String::as_str).collect();
-		nodes.push(Node::start(&spec, authority, &boot).await.unwrap());
-	}
-	let client = nodes[0].client().await.unwrap();
-	let boot = boot_arguments(nodes.first()).await.unwrap();
-	let boot: Vec<_> = boot.iter().map(String::as_str).collect();
+	let Network { _dir, spec, mut nodes, client } = network().await.unwrap();
 
 	// A fifth seat, and somebody for it, who makes the session keys on the new machine.
 	let seats = cuckoo::Call::Staking(Staking::set_validator_count { count: 5 });
@@ -44,6 +41,8 @@ async fn a_fifth_is_elected_and_one_leaves() {
 	let (eve, base) = (dev::eve(), tempfile::tempdir().unwrap());
 	register_validator(&client, &eve).await.unwrap();
 	announce_session_keys(&client, &spec, base.path(), &eve).await.unwrap();
+	let boot = boot_arguments(&nodes[0]).await.unwrap();
+	let boot = boot.each_ref().map(String::as_str);
 	nodes.push(Node::start_in(base, &spec, "validator", &boot).await.unwrap());
 	wait_for_validators(&client, |now| now.len() == 5 && now.contains(&account(&eve)))
 		.await
@@ -53,14 +52,69 @@ async fn a_fifth_is_elected_and_one_leaves() {
 	client.submit(&cuckoo::tx().staking().deregister(), &charlie).await.unwrap();
 	wait_for_validators(&client, |now| !now.contains(&account(&charlie))).await.unwrap();
 
-	let before = client.finalized().await.unwrap().number;
-	wait_until("no finality", || async { Ok(client.finalized().await?.number >= before + 10) })
-		.await
-		.unwrap();
-	for node in &mut nodes {
-		node.process().ensure_running().unwrap();
-		node.process().ensure_no_panic().unwrap();
+	go_on(&client, &mut nodes).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_signs_twice_is_jailed_slashed_and_voted_out() {
+	let Network { _dir, spec, mut nodes, client } = network().await.unwrap();
+	let dave = account(&dev::dave());
+	assert_eq!(candidate(&client, dave).await.unwrap().jailed_until, None);
+
+	// A second machine with Dave's keys makes other blocks in the same slots.
+	let boot = boot_arguments(&nodes[0]).await.unwrap();
+	let boot = boot.each_ref().map(String::as_str);
+	nodes.push(Node::start(&spec, "dave", &boot).await.unwrap());
+	wait_until("Dave is not in jail", || async {
+		Ok(candidate(&client, dave).await?.jailed_until.is_some())
+	})
+	.await
+	.unwrap();
+	wait_for_validators(&client, |now| now.len() == 3 && !now.contains(&dave)).await.unwrap();
+	// One of four validators: (3 / 4)^2 of the stake.
+	wait_until("Dave is not slashed", || async {
+		Ok(candidate(&client, dave).await?.weight == 43_750 * CAI)
+	})
+	.await
+	.unwrap();
+	assert!(!candidate(&client, dave).await.unwrap().active);
+
+	go_on(&client, &mut nodes).await.unwrap();
+}
+
+/// Four validators on a chain with short eras.
+struct Network {
+	_dir: TempDir,
+	spec: String,
+	nodes: Vec<Node>,
+	client: ChainClient,
+}
+
+async fn network() -> Result<Network> {
+	let dir = tempfile::tempdir()?;
+	let spec = chain_spec("quick-local", TIMING, dir.path()).await?;
+	let [first, others @ ..] = AUTHORITIES;
+	let mut first = Node::start(&spec, first, &[]).await?;
+	let client = first.client().await?;
+	let boot = boot_arguments(&first).await?;
+	let boot = boot.each_ref().map(String::as_str);
+	let mut nodes = vec![first];
+	for authority in others {
+		nodes.push(Node::start(&spec, authority, &boot).await?);
 	}
+	Ok(Network { _dir: dir, spec, nodes, client })
+}
+
+/// Blocks are made and finalized by nodes that are well.
+async fn go_on(client: &ChainClient, nodes: &mut [Node]) -> Result<()> {
+	let before = client.finalized().await?.number;
+	wait_until("no finality", || async { Ok(client.finalized().await?.number >= before + 10) })
+		.await?;
+	for node in nodes {
+		node.process().ensure_running()?;
+		node.process().ensure_no_panic()?;
+	}
+	Ok(())
 }
 
 fn account(key: &Keypair) -> AccountId32 {
@@ -68,11 +122,8 @@ fn account(key: &Keypair) -> AccountId32 {
 }
 
 /// How a node finds the others.
-async fn boot_arguments(first: Option<&Node>) -> Result<Vec<String>> {
-	Ok(match first {
-		Some(first) => vec!["--bootnodes".into(), first.boot_address().await?],
-		None => vec![],
-	})
+async fn boot_arguments(first: &Node) -> Result<[String; 2]> {
+	Ok(["--bootnodes".into(), first.boot_address().await?])
 }
 
 /// Makes session keys with the node's own command, and sends the call that it prints.
@@ -98,6 +149,15 @@ async fn register_validator(client: &ChainClient, stash: &Keypair) -> Result<()>
 		Registration { stash: account(stash), role: Role::Validator, self_stake, info };
 	client.submit(&consent::register(stash, client.genesis(), &registration), stash).await?;
 	Ok(())
+}
+
+async fn candidate(
+	client: &ChainClient,
+	stash: AccountId32,
+) -> Result<CandidateView<AccountId32, u128>> {
+	let at_block = client.api().await.at_current_block().await?;
+	let question = cuckoo::runtime_apis().staking_api().candidate(stash);
+	at_block.runtime_apis().call(question).await?.context("it is not registered")
 }
 
 async fn validators(client: &ChainClient) -> Result<Vec<AccountId32>> {
