@@ -9,6 +9,7 @@
 pub mod chain_spec;
 pub mod cli;
 pub mod command;
+mod equivocation;
 mod keys;
 pub mod ports;
 mod rpc;

@@ -19,7 +19,7 @@ use sc_service::{
 };
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
-use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sc_transaction_pool_api::{OffchainTransactionPoolFactory, RejectAllTxPool};
 use sp_blockchain::HeaderBackend;
 use sp_consensus_babe::inherents::{BabeCreateInherentDataProviders, InherentDataProvider};
 use sp_core::storage::Storage;
@@ -29,7 +29,7 @@ use sp_runtime::{
 	OpaqueExtrinsic,
 };
 
-use crate::{ports::Ports, rpc};
+use crate::{equivocation::ReportEquivocations, ports::Ports, rpc};
 
 /// A block as the node sees it. Only the runtime understands the transactions in it: for the node and
 /// those who ask it over JSON-RPC, they are bytes.
@@ -53,12 +53,14 @@ pub type FullSelectChain = sc_consensus::LongestChain<FullBackend, Block>;
 type GrandpaBlockImport =
 	sc_consensus_grandpa::GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
 
-type BabeBlockImport = sc_consensus_babe::BabeBlockImport<
-	Block,
-	FullClient,
-	GrandpaBlockImport,
-	BabeCreateInherentDataProviders<Block>,
-	FullSelectChain,
+type BabeBlockImport = ReportEquivocations<
+	sc_consensus_babe::BabeBlockImport<
+		Block,
+		FullClient,
+		GrandpaBlockImport,
+		BabeCreateInherentDataProviders<Block>,
+		FullSelectChain,
+	>,
 >;
 
 /// How many blocks may pass at most until GRANDPA makes a proof of finality that others can load.
@@ -168,8 +170,14 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, Error> {
 		Arc::clone(&client),
 		Arc::clone(&inherents),
 		select_chain.clone(),
-		OffchainTransactionPoolFactory::new(Arc::clone(&transaction_pool)),
+		// Its reports prove nothing: ours take their place.
+		OffchainTransactionPoolFactory::new(RejectAllTxPool::default()),
 	)?;
+	let block_import = ReportEquivocations::new(
+		block_import,
+		Arc::clone(&client),
+		OffchainTransactionPoolFactory::new(Arc::clone(&transaction_pool)),
+	);
 	let (import_queue, babe_worker) =
 		sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
 			link: babe_link.clone(),

@@ -11,7 +11,7 @@ const NEXT_RUNTIME: &str = "CUCKOO_NEXT_RUNTIME";
 async fn an_authorised_upgrade_is_applied() {
 	let next = env::var(NEXT_RUNTIME).expect("CUCKOO_NEXT_RUNTIME names the next runtime's Wasm");
 	let mut node = Node::start("dev", "alice", &[]).await.unwrap();
-	let story = run("upgrade.mjs", [node.url(), &next]).await;
+	let story = run("upgrade.mjs", [node.url(), next]).await;
 	node.process().ensure_no_panic().unwrap();
 	println!("{story}");
 }
