@@ -151,7 +151,10 @@ impl Scheduler {
 			let miner =
 				self.miners.entry(operator).or_insert_with(|| Miner::new(registration.clone()));
 			miner.registered = true;
-			miner.leases.append(&mut self.restored.remove(&operator).unwrap_or_default());
+			let tasks = &self.tasks;
+			let held = |id: &TaskId| tasks.get(id).is_some_and(|task| task.hold.is_some());
+			let restored = self.restored.remove(&operator).unwrap_or_default();
+			miner.leases.extend(restored.into_iter().filter(held));
 			if miner.registration != *registration {
 				miner.registration = registration.clone();
 			}
