@@ -64,9 +64,6 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let app_listener = listener::bind(args.app_listen, "apps", "--app-listen").await?;
 	let miner_listener = listener::bind(args.miner_listen, "miners", "--miner-listen").await?;
 
-	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
-	let store = Store::open(&dir, pictures, args.durability, args.retention())?;
-
 	let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch Ctrl-C")?;
 	let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
 
@@ -80,6 +77,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	};
 	let registry = snapshots(watch_registry(client).await?, account);
 
+	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
+	let store = Store::open(&dir, pictures, args.durability, args.retention())?;
 	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
 	let (stop, stopper) = stop_channel();
 	if args.draw_seed.is_some() {

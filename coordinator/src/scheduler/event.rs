@@ -130,7 +130,7 @@ impl TaskRecord {
 	}
 
 	/// Lets an event happen to the task.
-	pub(super) fn apply(&mut self, event: &Event) {
+	pub(crate) fn apply(&mut self, event: &Event) {
 		self.events += 1;
 		self.changed_at = event.at;
 		match &event.what {

@@ -12,6 +12,8 @@ mod database;
 mod journal;
 mod pictures;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use database::RedbStore;
 pub use journal::Journal;
