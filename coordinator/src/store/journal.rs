@@ -2,7 +2,7 @@
 //! writes all that have gathered while the last group was on its way to the disk as the next group.
 //! What followers and readers see of a task is what has been written.
 
-use super::{Durability, Entry, Evidence, StoreError, TaskStore, Upload};
+use super::{Durability, Entry, StoreError, TaskStore, Upload};
 use crate::scheduler::{Change, Event, TaskRecord, Version};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
@@ -158,11 +158,6 @@ impl Journal {
 		index: u32,
 	) -> Result<Option<Upload>, StoreError> {
 		self.shared.store.upload(id, attempt, index)
-	}
-
-	/// Results that contradict accepted ones. Reads from the disk.
-	pub fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError> {
-		self.shared.store.evidence(id)
 	}
 }
 
