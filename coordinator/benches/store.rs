@@ -6,7 +6,7 @@
 
 use cuckoo_coordinator::{
 	registry::{MinerRegistration, Operator},
-	scheduler::{Millis, Scheduler, SchedulerOptions},
+	scheduler::{Millis, Scheduler, SchedulerOptions, Verified},
 	store::{Durability, Entry, Journal, RedbStore, Retention},
 };
 use cuckoo_coordinator_api::{
@@ -83,8 +83,8 @@ impl Coordinator {
 		let done = self.durably(|scheduler, now, rng| {
 			let (id, attempt, lease) = (&held.task_id, held.attempt, &held.lease);
 			scheduler.submit(operator, id, attempt, lease, now, rng)?;
-			let result = "x".repeat(PROMPT_BYTES);
-			scheduler.accept(id, attempt, lease, Vec::new(), result, now, rng)
+			let verified = Verified { result: "x".repeat(PROMPT_BYTES), ..Verified::default() };
+			scheduler.accept(id, attempt, lease, verified, now, rng)
 		});
 		done.await.expect("the lease holds");
 	}

@@ -25,6 +25,15 @@ pub struct Submission {
 	pub model_digest: String,
 }
 
+/// A result that was found good.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+	/// Its pictures.
+	pub pictures: Vec<PictureRef>,
+	/// The result as its miner signed it, as JSON.
+	pub result: String,
+}
+
 impl Scheduler {
 	/// Tells a miner of the oldest task that was leased to it, if there is one of which it does not
 	/// know. (That it asks is no sign of life by itself: a poll may outlive its connection; see
@@ -165,7 +174,7 @@ impl Scheduler {
 		Ok(Submission { spec: self.tasks[id].record.spec.clone(), model_digest })
 	}
 
-	/// The result of the lease was found good: the task is done. `result` is what its miner signed.
+	/// The result of the lease was found good: the task is done.
 	///
 	/// # Errors
 	///
@@ -175,8 +184,7 @@ impl Scheduler {
 		id: &TaskId,
 		attempt: u32,
 		lease: &str,
-		pictures: Vec<PictureRef>,
-		result: String,
+		verified: Verified,
 		now: Millis,
 		rng: &mut dyn RngCore,
 	) -> Result<TaskRecord, Refusal> {
@@ -203,6 +211,7 @@ impl Scheduler {
 		if let Some(miner) = self.miners.get_mut(&operator) {
 			miner.tasks_done += 1;
 		}
+		let Verified { pictures, result } = verified;
 		let accepted = What::Accepted { lease, pictures, result };
 		let record = self.finish(id, accepted, now).ok_or_else(no_lease)?;
 		self.refresh(operator);

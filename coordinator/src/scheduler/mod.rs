@@ -27,7 +27,7 @@ mod random_events;
 mod tests;
 
 pub use event::{Change, Event, Version, What};
-pub use leases::Submission;
+pub use leases::{Submission, Verified};
 pub use task::{LeaseRecord, TaskRecord, Tried};
 
 use crate::assignment::pool::Pool;

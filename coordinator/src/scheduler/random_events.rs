@@ -175,8 +175,7 @@ impl World {
 		let (now, rng) = (self.now, &mut self.rng);
 		self.scheduler.submit(operator(miner), task_id, *attempt, lease, now, rng)?;
 		if good {
-			let result = lease.clone();
-			self.scheduler.accept(task_id, *attempt, lease, Vec::new(), result, now, rng)?;
+			self.scheduler.accept(task_id, *attempt, lease, Verified::default(), now, rng)?;
 			let before = self.accepted.insert(task_id.clone(), (*attempt, lease.clone()));
 			assert_eq!(before, None, "a result was accepted twice");
 		} else {

@@ -113,8 +113,7 @@ impl Sim {
 		self.scheduler
 			.submit(operator(n), task_id, *attempt, lease, now, rng)
 			.and_then(|_| {
-				let result = "signed".to_owned();
-				self.scheduler.accept(task_id, *attempt, lease, Vec::new(), result, now, rng)
+				self.scheduler.accept(task_id, *attempt, lease, Verified::default(), now, rng)
 			})
 			.map(|record| record.state)
 			.map_err(|refusal| refusal.code)
@@ -448,7 +447,7 @@ fn a_task_can_be_cancelled_in_every_state_before_its_end() {
 	sim.scheduler.submit(operator(0), &id, 1, &held.lease, now, rng).unwrap();
 	let record = sim.scheduler.cancel(&id, now, rng).unwrap();
 	assert_eq!(record.state, TaskState::Cancelled);
-	let accepted = sim.scheduler.accept(&id, 1, &held.lease, Vec::new(), String::new(), now, rng);
+	let accepted = sim.scheduler.accept(&id, 1, &held.lease, Verified::default(), now, rng);
 	assert_eq!(accepted.unwrap_err().code, Code::NoLease);
 }
 

@@ -5,7 +5,7 @@ use super::verification::verify;
 use super::{unreadable, Service};
 use crate::picture::{self, Picture};
 use crate::registry::Operator;
-use crate::scheduler::{TaskRecord, What};
+use crate::scheduler::{TaskRecord, Verified, What};
 use crate::sessions::Connection;
 use crate::store::{Entry, Evidence, Upload};
 use cuckoo_coordinator_api::{
@@ -158,10 +158,12 @@ impl Service {
 				let uploads = state.uploads.get(task_id);
 				let uploaded = |index| uploads?.get(&(*attempt, index));
 				match verify(&submission, &result, uploaded) {
-					Ok(pictures) => state
-						.scheduler
-						.accept(task_id, *attempt, lease, pictures, text.clone(), now, rng)
-						.map(|record| record.state),
+					Ok(pictures) => {
+						let verified = Verified { pictures, result: text.clone() };
+						let accepted =
+							state.scheduler.accept(task_id, *attempt, lease, verified, now, rng);
+						accepted.map(|record| record.state)
+					},
 					Err(refusal) => {
 						tracing::warn!(task = %task_id, attempt, %refusal, "result refused");
 						state.scheduler.reject(task_id, *attempt, lease, now);
