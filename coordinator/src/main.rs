@@ -78,7 +78,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let registry = snapshots(watch_registry(client).await?, account);
 
 	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
-	let store = Store::open(&dir, pictures, args.durability, args.retention())?;
+	let owner = format!("{account} on the chain 0x{}", hex::encode(identity.genesis));
+	let store = Store::open(&dir, &owner, pictures, args.durability, args.retention())?;
 	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
 	let (stop, stopper) = stop_channel();
 	if args.draw_seed.is_some() {

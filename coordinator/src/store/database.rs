@@ -2,7 +2,7 @@
 
 use super::tables::{
 	decode, events_of, uploads_of, Tables, BY_END, ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META,
-	NEXT_SEQUENCE, UNFINISHED, UPLOADS,
+	NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
 use super::{Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload};
 use crate::scheduler::{Event, TaskRecord};
@@ -76,12 +76,33 @@ impl RedbStore {
 						path: path.to_owned(),
 						found: found.to_string(),
 						known: KNOWN_FORMAT,
-					})
+					});
 				},
 			}
 		}
 		transaction.commit()?;
 		Ok(store)
+	}
+
+	/// Sees that the store is of this owner, or makes it so if it is new.
+	///
+	/// # Errors
+	///
+	/// It is somebody else's.
+	pub fn claim(&self, owner: &str) -> Result<(), StoreError> {
+		let transaction = self.begin(Durability::Commit)?;
+		{
+			let mut texts = transaction.open_table(TEXTS)?;
+			let found = texts.get(OWNER)?.map(|found| found.value().to_owned());
+			match found {
+				None => drop(texts.insert(OWNER, owner)?),
+				Some(found) if found == owner => {},
+				Some(found) => {
+					return Err(StoreError::Foreign { found, owner: owner.to_owned() });
+				},
+			}
+		}
+		Ok(transaction.commit()?)
 	}
 
 	fn begin(&self, durability: Durability) -> Result<WriteTransaction, StoreError> {

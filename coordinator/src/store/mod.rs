@@ -196,6 +196,17 @@ pub enum StoreError {
 		/// The format that is known.
 		known: u64,
 	},
+	/// The store holds the tasks of another coordinator.
+	#[error(
+		"the store holds the tasks of coordinator {found}, and this is {owner}: choose another directory \
+		with --data"
+	)]
+	Foreign {
+		/// Whose tasks it holds.
+		found: String,
+		/// Who asks for it.
+		owner: String,
+	},
 	/// The store cannot be opened.
 	#[error("cannot open the store {}: {error}", path.display())]
 	Open {
@@ -244,13 +255,16 @@ pub struct Store {
 
 impl Store {
 	/// Opens the store in a directory, which is made if it is missing; with the pictures at `pictures`
-	/// (a URL) or, where none is given, in the same directory.
+	/// (a URL) or, where none is given, in the same directory. `owner` names the coordinator and its
+	/// chain: a store serves only the one that made it.
 	///
 	/// # Errors
 	///
-	/// The store is in use, of an unknown format or broken, or the place for pictures is no good.
+	/// The store is in use, another coordinator's, of an unknown format or broken, or the place for
+	/// pictures is no good.
 	pub fn open(
 		dir: &Path,
+		owner: &str,
 		pictures: Option<&str>,
 		durability: Durability,
 		retention: Retention,
@@ -262,6 +276,7 @@ impl Store {
 			.create(dir)
 			.map_err(|error| StoreError::Directory { path: dir.to_owned(), error })?;
 		let database = RedbStore::open(&dir.join(TASKS_FILE), durability, retention)?;
+		database.claim(owner)?;
 		let pictures = match pictures {
 			Some(url) => Pictures::at(url, durability)?,
 			None => Pictures::in_directory(&dir.join(PICTURES_DIR), durability)?,

@@ -9,6 +9,8 @@ use serde::{de::DeserializeOwned, Serialize};
 
 /// Numbers about the whole store, by name.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Texts about the whole store, by name.
+pub(super) const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("texts");
 /// The sequence number of a task, by its name. Everything else goes by the number: what belongs to one
 /// task, and to tasks of one time, lies together.
 pub(super) const IDS: TableDefinition<&str, u64> = TableDefinition::new("ids");
@@ -27,6 +29,8 @@ pub(super) const EVIDENCE: TableDefinition<(&str, u32), &[u8]> = TableDefinition
 
 /// In [`META`]: the layout of this module.
 pub(super) const FORMAT: &str = "format";
+/// In [`TEXTS`]: whose tasks these are.
+pub(super) const OWNER: &str = "owner";
 /// In [`META`]: the place of the next offer.
 pub(super) const NEXT_SEQUENCE: &str = "next sequence";
 /// In [`META`]: the bytes of all ended tasks.

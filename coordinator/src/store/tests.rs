@@ -164,6 +164,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 		line
 	};
 	assert!(refused().contains("in use by another process"));
+	store.claim("one").unwrap();
+	store.claim("one").unwrap();
+	let foreign = store.claim("another").unwrap_err().to_string();
+	assert!(foreign.contains("coordinator one") && foreign.contains("this is another"), "{foreign}");
 	drop(store);
 
 	let file = dir.path().join("tasks.redb");
@@ -411,7 +415,7 @@ fn what_was_appended_is_written_before_the_journal_ends() {
 	for durability in [Durability::Commit, Durability::Eventual] {
 		let n = durability as u8;
 		let retention = Retention::default();
-		let store = Store::open(dir.path(), None, durability, retention).unwrap();
+		let store = Store::open(dir.path(), "test", None, durability, retention).unwrap();
 		store.journal.append(vec![Story::offered(n, 0).1]);
 		drop(store);
 		assert!(open(dir.path()).unwrap().task(&id(n)).unwrap().is_some());

@@ -155,7 +155,7 @@ impl Coordinator {
 
 /// The store in a directory.
 pub fn open_store(dir: &Path) -> Store {
-	Store::open(dir, None, Durability::Commit, Retention::default()).unwrap()
+	Store::open(dir, "test", None, Durability::Commit, Retention::default()).unwrap()
 }
 
 /// Waits for something that is about to become true; fails after ten seconds.
