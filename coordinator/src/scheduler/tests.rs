@@ -1,5 +1,8 @@
 //! The scheduler step by step. [`random_events`](super::random_events) drives it at random.
 
+mod late;
+mod restart;
+
 use super::*;
 use crate::assignment::fairness::follows;
 use crate::registry::MinerRegistration;
@@ -217,57 +220,6 @@ fn a_silent_miner_loses_its_task_to_another() {
 	assert_eq!(sim.submit(1, &held), Ok(TaskState::Done));
 	assert_eq!(sim.submit(0, &lost), Err(Code::NoLease), "the task has ended");
 	assert_eq!(sim.scheduler.miners()[0].tasks_failed, 1);
-}
-
-#[test]
-fn a_late_result_is_accepted_once() {
-	// While the task waits again, and while another miner holds it.
-	for others in [0, 1] {
-		let mut sim = Sim::new(&[1_000_000, 1]);
-		sim.connect(0, 1);
-		let id = sim.offer();
-		let lost = sim.pick_up(0).unwrap();
-		if others == 1 {
-			sim.connect(1, 1);
-		}
-		sim.pass(30_200, &[1]);
-		assert!(sim.scheduler.take_effects().abandoned.is_empty(), "its pictures are kept");
-		let held = sim.pick_up(1);
-		assert_eq!(held.is_some(), others == 1);
-		assert!(sim.scheduler.uploading(&id, 1, "guess", sim.now).is_err());
-		assert!(sim.scheduler.uploading(&id, 1, &lost.lease, sim.now).is_ok());
-		assert_eq!(sim.submit(0, &lost), Ok(TaskState::Done));
-		let record = sim.last(&id);
-		assert_eq!((record.state, record.attempt), (TaskState::Done, 1));
-		assert_eq!(record.lease.unwrap().token, lost.lease);
-		assert_eq!(sim.submit(0, &lost), Err(Code::NoLease), "not twice");
-		if let Some(held) = held {
-			// The other one is free again when it has noticed.
-			let next = sim.offer();
-			assert_eq!(sim.pick_up(1), None);
-			assert_eq!(sim.submit(1, &held), Err(Code::NoLease));
-			let taken = sim.pick_up(1).or_else(|| sim.pick_up(0)).unwrap();
-			assert_eq!(taken.task_id, next);
-		}
-		assert_eq!((sim.scheduler.running(), sim.scheduler.queued()), (others, 0));
-	}
-}
-
-#[test]
-fn a_bad_late_result_changes_nothing() {
-	let mut sim = Sim::new(&[1_000_000, 1]);
-	sim.connect(0, 1);
-	let id = sim.offer();
-	let lost = sim.pick_up(0).unwrap();
-	sim.connect(1, 1);
-	sim.pass(30_200, &[1]);
-	let held = sim.pick_up(1).unwrap();
-	sim.scheduler.take_effects();
-	let (now, rng) = (sim.now, &mut sim.rng);
-	sim.scheduler.submit(operator(0), &id, 1, &lost.lease, now, rng).unwrap();
-	sim.scheduler.reject(&id, 1, &lost.lease, now);
-	assert_eq!(sim.scheduler.take_effects().changed, []);
-	assert_eq!(sim.submit(1, &held), Ok(TaskState::Done));
 }
 
 #[test]
@@ -601,111 +553,4 @@ fn going_down_lets_begun_tasks_finish_and_keeps_the_rest_for_later() {
 	assert_eq!(sim.last(&begun).state, TaskState::Done);
 	assert_eq!((sim.scheduler.running(), sim.scheduler.queued()), (0, 2));
 	assert!(sim.scheduler.tasks.contains_key(&queued));
-}
-
-impl Sim {
-	/// Everything that was published about tasks that have not ended, in order of their offers.
-	fn unfinished(changes: Vec<Change>) -> Vec<TaskRecord> {
-		let mut records = BTreeMap::new();
-		for change in changes {
-			let record = change.record;
-			if record.state.is_final() {
-				records.remove(&record.sequence);
-			} else if change.event.is_some() {
-				records.insert(record.sequence, record);
-			}
-		}
-		records.into_values().collect()
-	}
-
-	/// Another scheduler that goes on with what this one has published.
-	fn restart(&mut self, weights: &[u128]) {
-		let unfinished = Self::unfinished(self.scheduler.take_effects().changed);
-		let next = self.scheduler.next_sequence;
-		let mut restarted = Scheduler::new(self.scheduler.options.clone());
-		restarted.restore(unfinished, next, self.now);
-		self.scheduler = restarted;
-		let miners: Vec<_> =
-			(0..).zip(weights).map(|(n, weight)| registration(n, *weight)).collect();
-		self.scheduler.set_registry(&miners, self.now, &mut self.rng);
-	}
-}
-
-#[test]
-fn a_restart_queues_what_waited_in_order_and_keeps_leases() {
-	let mut sim = Sim::new(&[1]);
-	sim.connect(0, 1);
-	let leased = sim.offer();
-	let waiting = [sim.offer(), sim.offer()];
-	let held = sim.pick_up(0).unwrap();
-	sim.restart(&[1]);
-	assert_eq!((sim.scheduler.running(), sim.scheduler.queued()), (1, 2));
-	sim.connect(0, 1);
-	assert_eq!(sim.pick_up(0), None, "its slot is taken");
-	sim.heartbeat(0, &held, 1).unwrap();
-	sim.pass(29_000, &[0]);
-	assert_eq!(sim.submit(0, &held), Ok(TaskState::Done));
-	let record = sim.last(&leased);
-	assert_eq!((record.state, record.sequence), (TaskState::Done, 0));
-	for id in waiting {
-		let held = sim.pick_up(0).unwrap();
-		assert_eq!((&held.task_id, held.attempt), (&id, 1));
-		assert_eq!(sim.submit(0, &held), Ok(TaskState::Done));
-	}
-	let id = sim.offer();
-	assert_eq!(sim.last(&id).sequence, 3);
-}
-
-#[test]
-fn a_lease_whose_miner_does_not_come_back_is_nobodys_fault() {
-	let mut sim = Sim::new(&[1, 1]);
-	sim.connect(0, 1);
-	let id = sim.offer();
-	let held = sim.pick_up(0).unwrap();
-	sim.restart(&[1, 1]);
-	sim.connect(1, 1);
-	sim.pass(29_800, &[1]);
-	assert_eq!(sim.pick_up(1), None);
-	sim.pass(400, &[1]);
-	let second = sim.pick_up(1).unwrap();
-	assert_eq!((second.task_id, second.attempt), (id.clone(), 2));
-	assert_eq!(sim.last(&id).faults, 0);
-	// It may still come late.
-	assert_eq!(sim.submit(0, &held), Ok(TaskState::Done));
-}
-
-#[test]
-fn the_leases_of_miners_that_were_deregistered_meanwhile_end_at_once() {
-	let mut sim = Sim::new(&[1, 1]);
-	sim.connect(1, 1);
-	let id = sim.offer();
-	sim.pick_up(1).unwrap();
-	sim.restart(&[1]);
-	sim.connect(0, 1);
-	assert_eq!(sim.pick_up(0).unwrap().task_id, id);
-}
-
-#[test]
-fn faults_and_deadlines_outlive_a_restart() {
-	let mut sim = Sim::new(&[1, 1, 1]);
-	let id = sim.offer();
-	for n in 0..2 {
-		sim.connect(n, 1);
-		let held = sim.pick_up(n).unwrap();
-		sim.fail(n, &held, FailureReason::Internal).unwrap();
-	}
-	sim.restart(&[1, 1, 1]);
-	sim.connect(0, 1);
-	sim.connect(1, 1);
-	assert_eq!((sim.pick_up(0), sim.pick_up(1)), (None, None), "they had it");
-	sim.connect(2, 1);
-	let held = sim.pick_up(2).unwrap();
-	assert_eq!(held.attempt, 3);
-	sim.fail(2, &held, FailureReason::Internal).unwrap();
-	assert_eq!(sim.last(&id).failure.unwrap().code, Code::FailedEverywhere);
-
-	let id = sim.offer();
-	sim.restart(&[1]);
-	sim.pass(600_000, &[]);
-	assert_eq!(sim.last(&id).state, TaskState::Expired);
 }
