@@ -165,9 +165,10 @@ impl World {
 
 	/// Whether the lease of an assignment has ended only because its miner was silent.
 	fn is_late(&self, held: &Assignment) -> bool {
-		self.scheduler.tasks.get(&held.task_id).is_some_and(|task| {
-			task.record.late.iter().any(|lease| lease.token == held.lease)
-		})
+		self.scheduler
+			.tasks
+			.get(&held.task_id)
+			.is_some_and(|task| task.record.late.iter().any(|lease| lease.token == held.lease))
 	}
 
 	fn submit(&mut self, miner: u8, held: &Assignment, good: bool) -> Result<(), Refusal> {
@@ -313,7 +314,10 @@ impl World {
 			assert!(!queue.is_empty());
 			for key in queue {
 				let task = &scheduler.tasks[&key.id];
-				assert_eq!((&task.record.spec.model, task.record.queue_key()), (model, key.clone()));
+				assert_eq!(
+					(&task.record.spec.model, task.record.queue_key()),
+					(model, key.clone())
+				);
 				assert!(waiting.insert(key.id.clone()));
 			}
 		}

@@ -300,7 +300,10 @@ impl Service {
 		let name = self.pictures.name(id, attempt, index);
 		self.pictures.put(&name, png).await.map_err(|error| {
 			tracing::error!(task = %id, %error, "a picture cannot be kept");
-			Refusal::new(Code::Internal, "the picture cannot be kept; look at the coordinator's log")
+			Refusal::new(
+				Code::Internal,
+				"the picture cannot be kept; look at the coordinator's log",
+			)
 		})?;
 		let upload = Upload { name: name.clone(), bytes, width, height, digest };
 		let (kept, number) = self.numbered(|state, now| {

@@ -226,8 +226,7 @@ impl Service {
 	fn numbered<R>(&self, act: impl FnOnce(&mut State, Millis) -> R) -> (R, u64) {
 		let mut state = self.state.lock();
 		let result = act(&mut state, self.clock.now());
-		let Effects { changed, assigned, unregistered, abandoned } =
-			state.scheduler.take_effects();
+		let Effects { changed, assigned, unregistered, abandoned } = state.scheduler.take_effects();
 		let mut entries = Vec::with_capacity(changed.len() + abandoned.len());
 		for (id, attempt) in abandoned {
 			if let Some(uploads) = state.uploads.get_mut(&id) {

@@ -108,7 +108,8 @@ mod tests {
 	#[test]
 	fn a_good_result_passes() {
 		let uploads = uploads();
-		let pictures = verify(&submission(), &result(), |index| uploads.get(index as usize)).unwrap();
+		let pictures =
+			verify(&submission(), &result(), |index| uploads.get(index as usize)).unwrap();
 		assert_eq!(pictures.len(), 2);
 		assert_eq!(pictures[1].path, picture_path(&result().task_id, 1));
 		assert_eq!((pictures[1].bytes, pictures[1].width), (3, 512));

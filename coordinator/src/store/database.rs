@@ -202,12 +202,7 @@ impl TaskStore for RedbStore {
 		}
 	}
 
-	fn upload(
-		&self,
-		id: &TaskId,
-		attempt: u32,
-		index: u32,
-	) -> Result<Option<Upload>, StoreError> {
+	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {
 		let read = self.database.begin_read()?;
 		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
 		let upload = read.open_table(UPLOADS)?.get((sequence, attempt, index))?;

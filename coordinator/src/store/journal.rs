@@ -110,7 +110,10 @@ impl Journal {
 		if written && !self.shared.refused.lock().contains(&number) {
 			Ok(())
 		} else {
-			Err(Refusal::new(Code::Internal, "this could not be kept; look at the coordinator's log"))
+			Err(Refusal::new(
+				Code::Internal,
+				"this could not be kept; look at the coordinator's log",
+			))
 		}
 	}
 

@@ -48,12 +48,7 @@ pub trait TaskStore: Send + Sync {
 	fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError>;
 
 	/// A picture of an attempt.
-	fn upload(
-		&self,
-		id: &TaskId,
-		attempt: u32,
-		index: u32,
-	) -> Result<Option<Upload>, StoreError>;
+	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError>;
 
 	/// Results that contradict accepted ones of the same miner, task and attempt.
 	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError>;

@@ -160,7 +160,8 @@ impl<'t> Tables<'t> {
 	}
 
 	fn remove(&mut self, sequence: u64) -> Result<(), StoreError> {
-		let record = self.ended.remove(sequence)?.map(|record| decode::<TaskRecord>(record.value()));
+		let record =
+			self.ended.remove(sequence)?.map(|record| decode::<TaskRecord>(record.value()));
 		if let Some(record) = record.transpose()? {
 			self.ids.remove(record.id.as_str())?;
 			for number in 1..=record.events {

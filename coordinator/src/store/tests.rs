@@ -167,7 +167,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 	store.claim("one").unwrap();
 	store.claim("one").unwrap();
 	let foreign = store.claim("another").unwrap_err().to_string();
-	assert!(foreign.contains("coordinator one") && foreign.contains("this is another"), "{foreign}");
+	assert!(
+		foreign.contains("coordinator one") && foreign.contains("this is another"),
+		"{foreign}"
+	);
 	drop(store);
 
 	let file = dir.path().join("tasks.redb");
@@ -285,12 +288,7 @@ impl TaskStore for Gate {
 		self.inner.events(id)
 	}
 
-	fn upload(
-		&self,
-		id: &TaskId,
-		attempt: u32,
-		index: u32,
-	) -> Result<Option<Upload>, StoreError> {
+	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {
 		self.inner.upload(id, attempt, index)
 	}
 
@@ -304,8 +302,7 @@ type Groups = Arc<Mutex<Vec<usize>>>;
 fn gated() -> (Journal, mpsc::Sender<bool>, Groups) {
 	let (open, receiver) = mpsc::channel();
 	let groups = Groups::default();
-	let gate =
-		Gate { inner: in_memory(), groups: groups.clone(), open: Mutex::new(receiver) };
+	let gate = Gate { inner: in_memory(), groups: groups.clone(), open: Mutex::new(receiver) };
 	let (journal, _) = Journal::start(Box::new(gate), &[], Durability::Commit);
 	(journal, open, groups)
 }

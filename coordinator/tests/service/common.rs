@@ -99,7 +99,8 @@ impl Coordinator {
 			watch::channel(Arc::new(RegistrySnapshot { block: 1, miners }));
 		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
 		let apps = listener::bind(loopback(app_port), "apps", "--app-listen").await.unwrap();
-		let miners = listener::bind(loopback(miner_port), "miners", "--miner-listen").await.unwrap();
+		let miners =
+			listener::bind(loopback(miner_port), "miners", "--miner-listen").await.unwrap();
 		let (stop_handle, stop) = stop_channel();
 		let addresses = [&apps, &miners].map(|at| at.local_addr().unwrap().to_string());
 		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));

@@ -172,7 +172,8 @@ async fn work(
 			*held = client.poll(session.clone(), 5).await?;
 		}
 		let Some(task) = held.clone() else { continue };
-		sleep(Duration::from_millis(rand::thread_rng().gen_range(0..20))).await;
+		let renders = rand::thread_rng().gen_range(0..20);
+		sleep(Duration::from_millis(renders)).await;
 		let file = png(task.spec.width, task.spec.height, &pixels(&task.spec, 0));
 		let upload = http
 			.put(format!("http://{address}{}", upload_path(&task.task_id, task.attempt, 0)))
@@ -184,8 +185,7 @@ async fn work(
 		// Without the lease the result may have been accepted before the answer was lost.
 		assert!([204, 403].contains(&upload.status().as_u16()), "{}", upload.status());
 		let result = TestMiner::result(&task);
-		let signed =
-			Signed::seal(key, &audience(), "miner_submit", &task.lease, now(), &result);
+		let signed = Signed::seal(key, &audience(), "miner_submit", &task.lease, now(), &result);
 		match client.submit(session.clone(), signed).await {
 			Ok(state) => {
 				assert_eq!(state, TaskState::Done);

@@ -3,10 +3,7 @@
 use crate::common::*;
 use cuckoo_coordinator::store::{Durability, RedbStore, Retention, TaskStore};
 use cuckoo_coordinator_api::{
-	app::AppApiClient,
-	error::Code,
-	miner::MinerApiClient,
-	task::TaskState,
+	app::AppApiClient, error::Code, miner::MinerApiClient, task::TaskState,
 };
 use std::path::Path;
 use subxt_signer::sr25519::dev;
