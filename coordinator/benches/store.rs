@@ -65,7 +65,12 @@ impl Coordinator {
 			let (scheduler, rng) = &mut *self.state.lock();
 			let result = act(scheduler, self.begin.elapsed().as_millis() as Millis, rng);
 			let changed = scheduler.take_effects().changed;
-			(result, self.journal.append(changed.into_iter().map(Entry::Change).collect()))
+			(
+				result,
+				self.journal.append(
+					changed.into_iter().map(|change| Entry::Change(Box::new(change))).collect(),
+				),
+			)
 		};
 		self.journal.written(number).await.expect("the store works");
 		result

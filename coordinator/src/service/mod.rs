@@ -239,7 +239,7 @@ impl Service {
 			if change.record.state.is_final() {
 				state.uploads.remove(&change.record.id);
 			}
-			entries.push(Entry::Change(change));
+			entries.push(Entry::Change(Box::new(change)));
 		}
 		let number = self.journal.append(entries);
 		for operator in assigned {

@@ -58,7 +58,7 @@ pub trait TaskStore: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
 	/// Something happened to a task. With its end go the pictures of all attempts but the accepted one.
-	Change(Change),
+	Change(Box<Change>),
 	/// A picture was uploaded, in place of an earlier one with the same index.
 	Upload {
 		/// For this task,

@@ -38,7 +38,7 @@ impl Story {
 			None => TaskRecord::rebuild([event.clone()]).unwrap(),
 		};
 		self.0 = Some(log.clone());
-		Entry::Change(Change { from, event: Some(event), record: log })
+		Entry::Change(Box::new(Change { from, event: Some(event), record: log }))
 	}
 
 	fn offered(n: u8, at: Millis) -> (Self, Entry) {
@@ -357,7 +357,7 @@ async fn a_change_that_does_not_hold_is_refused() {
 	let from = |change: fn(&mut Version)| {
 		let mut version = before.version();
 		change(&mut version);
-		vec![Entry::Change(Change { from: Some(version), ..leased.clone() })]
+		vec![Entry::Change(Box::new(Change { from: Some(version), ..(*leased).clone() }))]
 	};
 	for stale in [
 		vec![offered],
@@ -400,7 +400,8 @@ async fn progress_is_shown_and_not_written() {
 	let mut record = story.record().clone();
 	record.step = 7;
 	let from = Some(record.version());
-	let number = journal.append(vec![Entry::Change(Change { from, event: None, record })]);
+	let number =
+		journal.append(vec![Entry::Change(Box::new(Change { from, event: None, record }))]);
 	journal.written(number).await.unwrap();
 	assert_eq!(journal.task(&id(1)).unwrap().unwrap().step, 7);
 	assert_eq!(groups.lock().iter().sum::<usize>(), 2);
