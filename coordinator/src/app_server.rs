@@ -56,7 +56,7 @@ async fn picture(
 	Path((task, index)): Path<(String, String)>,
 ) -> Response {
 	let found = match (TaskId::parse(&task), index.parse()) {
-		(Some(id), Ok(index)) => service.picture(&id, index),
+		(Some(id), Ok(index)) => service.picture(&id, index).await,
 		_ => Err(unknown_task(&task)),
 	};
 	match found {
@@ -85,7 +85,7 @@ impl AppApiServer for AppMethods {
 	}
 
 	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned> {
-		Ok(self.service.offer(request)?)
+		Ok(self.service.offer(request).await?)
 	}
 
 	async fn wait_task(
@@ -102,7 +102,7 @@ impl AppApiServer for AppMethods {
 	}
 
 	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
-		Ok(self.service.cancel(&task_id)?)
+		Ok(self.service.cancel(&task_id).await?)
 	}
 
 	async fn subscribe_task(

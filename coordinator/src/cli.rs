@@ -1,12 +1,14 @@
 //! The command line.
 
 use crate::scheduler::SchedulerOptions;
-use crate::store::Retention;
+use crate::store::{Durability, Retention};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
 	key_command::{KeyCommand, LOCAL_NODE},
 	parse_hash,
 };
+use directories::BaseDirs;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
@@ -64,7 +66,8 @@ pub struct RunArgs {
 	/// Start only if the chain has this genesis hash (0x…).
 	#[arg(long, env = "CUCKOO_GENESIS", value_name = "HASH", value_parser = parse_hash)]
 	pub genesis: Option<[u8; 32]>,
-	/// A miner that gives no sign of life for so many seconds loses its task.
+	/// A miner that gives no sign of life for so many seconds loses its task; one that was seen to take
+	/// longer for such work has longer, up to ten minutes.
 	#[arg(
 		long,
 		env = "CUCKOO_LEASE",
@@ -91,24 +94,35 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=1_000_000)
 	)]
 	pub queue: u32,
-	/// Ended tasks and their pictures are kept for so many seconds.
+	/// Directory in which tasks and pictures are kept; made if it is missing. Default: the directory
+	/// cuckoo-coordinator where this system keeps the data of programs, such as ~/.local/share.
+	#[arg(long, env = "CUCKOO_DATA", value_name = "DIR")]
+	pub data: Option<PathBuf>,
+	/// When an answer goes out: when what it promises is on the disk, or at once, so that a crash may
+	/// lose the last second.
+	#[arg(long, env = "CUCKOO_DURABILITY", value_enum, default_value_t = Durability::Commit)]
+	pub durability: Durability,
+	/// Keep the pictures there instead of in the data directory: file:///DIR or s3://BUCKET/PREFIX.
+	#[arg(long, env = "CUCKOO_PICTURES", value_name = "URL")]
+	pub pictures: Option<String>,
+	/// Ended tasks and their pictures are kept for so many hours.
 	#[arg(
 		long,
-		env = "CUCKOO_RETENTION",
-		value_name = "SECONDS",
-		default_value_t = 3600,
-		value_parser = clap::value_parser!(u64).range(60..=604_800)
+		env = "CUCKOO_KEEP_HOURS",
+		value_name = "HOURS",
+		default_value_t = 24,
+		value_parser = clap::value_parser!(u64).range(1..=87_600)
 	)]
-	pub retention: u64,
-	/// Ended tasks and their pictures take at most so many MiB of memory; the oldest go first.
+	pub keep_hours: u64,
+	/// Ended tasks and their pictures take about so many bytes at most; the oldest go first.
 	#[arg(
 		long,
-		env = "CUCKOO_RETENTION_MIB",
-		value_name = "MIB",
-		default_value_t = 1024,
-		value_parser = clap::value_parser!(u32).range(16..=1_048_576)
+		env = "CUCKOO_KEEP_BYTES",
+		value_name = "BYTES",
+		default_value_t = 10 << 30,
+		value_parser = clap::value_parser!(u64).range(1 << 20..)
 	)]
-	pub retention_mib: u32,
+	pub keep_bytes: u64,
 	/// Most connections at once, of apps and of miners each.
 	#[arg(
 		long,
@@ -140,12 +154,22 @@ impl RunArgs {
 		self.draw_seed.map_or_else(ChaCha20Rng::from_entropy, ChaCha20Rng::seed_from_u64)
 	}
 
+	/// Where tasks and pictures are kept.
+	///
+	/// # Errors
+	///
+	/// If none is given and this user has no directory for data.
+	pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
+		if let Some(dir) = &self.data {
+			return Ok(dir.clone());
+		}
+		let dirs = BaseDirs::new().context("this user has no home directory: give --data DIR")?;
+		Ok(dirs.data_dir().join("cuckoo-coordinator"))
+	}
+
 	/// How much is kept of tasks that have ended.
 	pub fn retention(&self) -> Retention {
-		Retention {
-			age_ms: self.retention * 1000,
-			bytes: self.retention_mib as usize * 1024 * 1024,
-		}
+		Retention { age_ms: self.keep_hours * 3_600_000, bytes: self.keep_bytes }
 	}
 }
 
@@ -177,6 +201,9 @@ mod tests {
 			("--app-listen", "localhost"),
 			("--lease", "1"),
 			("--queue", "0"),
+			("--durability", "sometimes"),
+			("--keep-hours", "0"),
+			("--keep-bytes", "1000"),
 		] {
 			let error = Cli::try_parse_from(["cuckoo-coordinator", option, value]).unwrap_err();
 			assert!(error.to_string().contains(option), "{error}");

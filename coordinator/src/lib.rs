@@ -4,7 +4,7 @@
 //! - [`registry`]: who is registered, read from the chain at finalized blocks;
 //! - [`assignment`]: which miner gets a task;
 //! - [`scheduler`]: tasks from the offer to the end, as a pure state machine;
-//! - [`store`]: where tasks and pictures are kept;
+//! - [`store`]: where tasks and pictures are kept, so that nothing promised is lost;
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
 //! - [`app_server`] and [`miner_server`]: the two listeners;
 //! - [`startup`]: what must hold before the coordinator starts.

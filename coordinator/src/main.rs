@@ -11,7 +11,7 @@ use cuckoo_coordinator::{
 	registry::chain::snapshots,
 	service::{Identity, Service},
 	startup,
-	store::MemoryStore,
+	store::Store,
 };
 use jsonrpsee::server::stop_channel;
 use std::io::{stderr, stdout, IsTerminal};
@@ -77,12 +77,15 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	};
 	let registry = snapshots(watch_registry(client).await?, account);
 
-	let store = Box::new(MemoryStore::new(args.retention()));
+	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
+	let owner = format!("{account} on the chain 0x{}", hex::encode(identity.genesis));
+	let store = Store::open(&dir, &owner, pictures, args.durability, args.retention())?;
 	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
 	let (stop, stopper) = stop_channel();
 	if args.draw_seed.is_some() {
 		tracing::warn!("draws come from a known seed: for tests only");
 	}
+	tracing::info!("tasks are kept in {}", dir.display());
 	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);
 	tracing::info!("listening for apps on http://{}", app_listener.local_addr()?);
 	tracing::info!("listening for miners on ws://{}", miner_listener.local_addr()?);
@@ -99,6 +102,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	tokio::select! {
 		_ = interrupt.recv() => {},
 		_ = terminate.recv() => {},
+		failure = service.failed() => bail!("{failure}"),
 		ended = &mut servers => {
 			ended.context("a listener failed")?.context("a listener failed")?;
 			bail!("the listeners ended by themselves");
@@ -115,6 +119,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 		tracing::info!("some connections did not close in time");
 	}
 	keeper.abort();
+	drop(service);
 	tracing::info!("stopped");
 	Ok(())
 }

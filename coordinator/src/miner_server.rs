@@ -159,7 +159,7 @@ async fn receive(
 		.await
 		.map_err(|_| invalid("the upload took longer than a minute; it is cut off"))??;
 	let picture = Service::decode_upload(png, spec).await?;
-	uploads.service.keep_upload(&id, attempt, index, lease, picture)
+	uploads.service.keep_upload(&id, attempt, index, lease, picture).await
 }
 
 /// All of a body, which may have at most `limit` bytes.
@@ -237,14 +237,14 @@ impl MinerApiServer for MinerMethods {
 		session: String,
 		result: Signed<TaskResult>,
 	) -> Result<TaskState, ErrorObjectOwned> {
-		Ok(self.service.submit(&session, &result)?)
+		Ok(self.service.submit(&session, &result).await?)
 	}
 
 	async fn fail(&self, session: String, report: FailureReport) -> Result<(), ErrorObjectOwned> {
-		Ok(self.service.fail(&session, &report)?)
+		Ok(self.service.fail(&session, &report).await?)
 	}
 
 	async fn logout(&self, session: String) -> Result<(), ErrorObjectOwned> {
-		Ok(self.service.log_out(&session)?)
+		Ok(self.service.log_out(&session).await?)
 	}
 }

@@ -209,7 +209,8 @@ impl Listeners {
 pub struct Coordinator {
 	process: Process,
 	app: App,
-	_key: TempDir,
+	/// Its key and its data.
+	_files: TempDir,
 }
 
 impl Coordinator {
@@ -220,12 +221,14 @@ impl Coordinator {
 		listeners: Listeners,
 		more: &[&str],
 	) -> Result<Self> {
-		let (key_dir, key) = key_file(candidate)?;
+		let (files, key) = key_file(candidate)?;
 		let mut arguments = vec![
 			"--chain".to_owned(),
 			node.url(),
 			"--key".into(),
 			key,
+			"--data".into(),
+			files.path().join("data").display().to_string(),
 			"--app-listen".into(),
 			format!("127.0.0.1:{}", listeners.app),
 			"--miner-listen".into(),
@@ -242,7 +245,7 @@ impl Coordinator {
 			}
 			tokio::time::sleep(LOOK).await;
 		}
-		Ok(Self { process, app, _key: key_dir })
+		Ok(Self { process, app, _files: files })
 	}
 
 	/// What apps do with it.

@@ -27,6 +27,8 @@ pub enum Code {
 	NoSession,
 	/// The lease is unknown, has ended or belongs to another attempt.
 	NoLease,
+	/// Another result was accepted under the same lease.
+	ConflictingResult,
 	/// The uploaded picture is not what was asked for.
 	BadPicture,
 	/// The body is larger than the limit.
@@ -62,6 +64,7 @@ impl Code {
 			Self::FailedEverywhere => 1012,
 			Self::DeadlinePassed => 1013,
 			Self::ShuttingDown => 1014,
+			Self::ConflictingResult => 1020,
 		}
 	}
 
@@ -72,7 +75,7 @@ impl Code {
 			Self::BadSignature | Self::NoSession => 401,
 			Self::NotRegistered | Self::NoLease => 403,
 			Self::UnknownTask | Self::UnknownModel => 404,
-			Self::TaskEnded => 409,
+			Self::TaskEnded | Self::ConflictingResult => 409,
 			Self::TooLarge => 413,
 			Self::Busy => 429,
 			Self::Internal => 500,

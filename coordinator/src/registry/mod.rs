@@ -2,6 +2,8 @@
 
 pub mod chain;
 
+use cuckoo_coordinator_api::signing::hex_array;
+use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// A miner's operator account: the public key with which its program signs.
@@ -17,6 +19,22 @@ impl fmt::Display for Operator {
 impl fmt::Debug for Operator {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		fmt::Display::fmt(self, f)
+	}
+}
+
+/// As 64 hexadecimal digits.
+impl Serialize for Operator {
+	fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+		serializer.serialize_str(&hex::encode(self.0))
+	}
+}
+
+impl<'de> Deserialize<'de> for Operator {
+	fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+		let text = String::deserialize(deserializer)?;
+		hex_array(&text)
+			.map(Self)
+			.ok_or_else(|| D::Error::custom("an operator is not 64 hexadecimal digits"))
 	}
 }
 

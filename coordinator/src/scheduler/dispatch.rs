@@ -1,10 +1,11 @@
 //! Queues, draws and new leases.
 
-use super::task::{Lease, QueueKey};
+use super::event::What;
+use super::task::{Hold, LeaseRecord, Phase, QueueKey};
 use super::timers::Timer;
 use super::{random_bytes, Millis, Scheduler};
 use crate::registry::Operator;
-use cuckoo_coordinator_api::task::{TaskId, TaskState};
+use cuckoo_coordinator_api::task::TaskId;
 use rand::RngCore;
 
 impl Scheduler {
@@ -12,7 +13,7 @@ impl Scheduler {
 	pub(super) fn enqueue(&mut self, id: &TaskId) {
 		let task = &self.tasks[id];
 		let model = task.record.spec.model.clone();
-		self.queues.entry(model.clone()).or_default().insert(task.queue_key());
+		self.queues.entry(model.clone()).or_default().insert(task.record.queue_key());
 		self.queued += 1;
 		self.dirty.insert(model);
 	}
@@ -22,7 +23,7 @@ impl Scheduler {
 		let task = &self.tasks[id];
 		let model = &task.record.spec.model;
 		if let Some(queue) = self.queues.get_mut(model) {
-			if queue.remove(&task.queue_key()) {
+			if queue.remove(&task.record.queue_key()) {
 				self.queued -= 1;
 			}
 			if queue.is_empty() {
@@ -60,7 +61,7 @@ impl Scheduler {
 	) -> Option<(TaskId, Operator)> {
 		let pool = self.pools.get_mut(model)?;
 		for QueueKey { fresh, id, .. } in self.queues.get(model)? {
-			let excluded = self.tasks[id].excluded(now);
+			let excluded = self.tasks[id].record.excluded(now);
 			if let Some(miner) = pool.draw(&excluded, rng) {
 				return Some((id.clone(), miner));
 			}
@@ -76,26 +77,20 @@ impl Scheduler {
 		self.dequeue(id);
 		let miner = self.miners.get_mut(&operator).expect("pools hold known miners; qed");
 		let task = self.tasks.get_mut(id).expect("queues hold known tasks; qed");
-		let token = hex::encode(random_bytes(rng));
-		let expires = now + self.options.pickup_ms;
-		self.timers.set(expires, Timer::Lease(id.clone()));
-		task.lease = Some(Lease {
-			miner: operator,
-			token: token.clone(),
+		let lease = LeaseRecord {
+			attempt: task.record.attempt + 1,
+			token: hex::encode(random_bytes(rng)),
+			operator,
+			miner: miner.stash().to_owned(),
 			model_digest: miner.model_digest(&task.record.spec.model),
-			expires,
-			picked_up: false,
-		});
-		task.record.state = TaskState::Leased;
-		task.record.attempt += 1;
-		task.record.step = 0;
-		task.record.miner = Some(miner.stash().to_owned());
-		task.record.operator = Some(operator);
-		task.record.lease = Some(token);
-		task.record.changed_at = now;
-		self.effects.changed.push(task.record.clone());
+		};
+		let pickup = self.options.pickup_ms;
+		let expires = now + pickup;
+		self.timers.set(expires, Timer::Lease(id.clone()));
+		task.hold = Some(Hold { miner: operator, expires, lasts: pickup, phase: Phase::Assigned });
 		miner.leases.insert(id.clone());
 		miner.to_pick_up.push_back(id.clone());
+		self.happen(id, What::Leased(lease), now);
 		self.effects.assigned.push(operator);
 		self.refresh(operator);
 	}

@@ -1,5 +1,6 @@
 //! Who is registered, connected, live and free.
 
+use super::speed::Speeds;
 use super::timers::Timer;
 use super::{Millis, Scheduler};
 use crate::registry::{MinerRegistration, Operator};
@@ -32,6 +33,7 @@ pub(super) struct Miner {
 	pooled: Option<u128>,
 	/// The stake with which it counts for its models.
 	counted: Option<u128>,
+	pub(super) speeds: Speeds,
 	pub(super) tasks_done: u64,
 	pub(super) tasks_failed: u64,
 }
@@ -65,6 +67,7 @@ impl Miner {
 			releasing: BTreeMap::new(),
 			pooled: None,
 			counted: None,
+			speeds: Speeds::default(),
 			tasks_done: 0,
 			tasks_failed: 0,
 		}
@@ -148,10 +151,18 @@ impl Scheduler {
 			let miner =
 				self.miners.entry(operator).or_insert_with(|| Miner::new(registration.clone()));
 			miner.registered = true;
+			let tasks = &self.tasks;
+			let held = |id: &TaskId| tasks.get(id).is_some_and(|task| task.hold.is_some());
+			let restored = self.restored.remove(&operator).unwrap_or_default();
+			miner.leases.extend(restored.into_iter().filter(held));
 			if miner.registration != *registration {
 				miner.registration = registration.clone();
 			}
 			self.refresh(operator);
+		}
+		// The holders of the others have been deregistered while the coordinator was away.
+		for id in std::mem::take(&mut self.restored).into_values().flatten() {
+			self.take_back(&id, None, false, now);
 		}
 		self.dispatch(now, rng);
 	}
@@ -226,7 +237,7 @@ impl Scheduler {
 	pub fn disconnect(&mut self, operator: Operator, now: Millis, rng: &mut dyn RngCore) {
 		self.advance(now);
 		self.unlink(operator);
-		self.return_leases(operator, now, |lease| !lease.picked_up);
+		self.return_leases(operator, now, |hold| !hold.picked_up());
 		self.dispatch(now, rng);
 	}
 

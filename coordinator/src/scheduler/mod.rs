@@ -4,18 +4,20 @@
 //!
 //! A task is queued, drawn for a miner (see [`crate::assignment`]) and leased to it; the miner picks
 //! it up with its next poll and keeps the lease by heartbeats. Attempts run at least once; a result is
-//! accepted exactly once, from the holder of the current lease of the current attempt. Lost attempts
-//! are drawn for again without the miners that had them; three that failed by somebody's fault end
-//! the task.
+//! accepted exactly once: from the holder of the current lease, or from one whose lease ended only
+//! because it was silent. Lost attempts are drawn for again without the miners that had them; three
+//! that failed by somebody's fault end the task.
 //!
-//! - `task`: a task and its record, `timers`: what happens by itself;
-//! - `miners`: who is registered, connected, live and free;
+//! - `task`: a task and its record, `event`: what can happen to it, `timers`: what happens by itself;
+//! - `miners`: who is registered, connected, live and free, `speed`: how fast they are;
 //! - `dispatch`: queues, draws and new leases;
 //! - `leases`: what the holder of a lease may do, and how leases end.
 
 mod dispatch;
+mod event;
 mod leases;
 mod miners;
+mod speed;
 mod task;
 mod timers;
 
@@ -24,8 +26,9 @@ mod random_events;
 #[cfg(test)]
 mod tests;
 
-pub use leases::Submission;
-pub use task::TaskRecord;
+pub use event::{Change, Event, Version, What};
+pub use leases::{Submission, Verified};
+pub use task::{LeaseRecord, TaskRecord, Tried};
 
 use crate::assignment::pool::Pool;
 use crate::registry::Operator;
@@ -38,7 +41,7 @@ use miners::{LiveStake, Miner};
 use rand::RngCore;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use task::{QueueKey, Task};
+use task::{Hold, Phase, QueueKey, Task};
 use timers::{Timer, Timers};
 
 /// Milliseconds since the Unix epoch, by a clock that never goes back.
@@ -47,7 +50,8 @@ pub type Millis = u64;
 /// The limits by which tasks are scheduled.
 #[derive(Clone, Debug)]
 pub struct SchedulerOptions {
-	/// A lease ends this long after the last sign of life, in milliseconds.
+	/// A lease ends at the earliest so long after the last sign of life, in milliseconds; later for a
+	/// miner that was seen to take longer for such work.
 	pub lease_ms: Millis,
 	/// A lease that its miner does not pick up ends after this time, in milliseconds.
 	pub pickup_ms: Millis,
@@ -81,8 +85,8 @@ impl Default for SchedulerOptions {
 /// What others must be told after calls to the scheduler.
 #[derive(Debug, Default, PartialEq)]
 pub struct Effects {
-	/// Tasks as they are after each change, in the order of the changes: to be saved and shown.
-	pub changed: Vec<TaskRecord>,
+	/// What happened to tasks, in order: to be kept, and then shown.
+	pub changed: Vec<Change>,
 	/// Miners for which a task waits to be picked up.
 	pub assigned: Vec<Operator>,
 	/// Miners whose session is over because they are not registered any more.
@@ -105,6 +109,8 @@ pub struct Scheduler {
 	queues: BTreeMap<String, BTreeSet<QueueKey>>,
 	/// By model: the stake of the live miners that serve it, free or not.
 	live_stake: BTreeMap<String, LiveStake>,
+	/// Leases read from the store, of miners that have not been heard of since.
+	restored: BTreeMap<Operator, BTreeSet<TaskId>>,
 	/// Models for which a task or a miner has become available.
 	dirty: BTreeSet<String>,
 	timers: Timers,
@@ -125,12 +131,39 @@ impl Scheduler {
 			pools: HashMap::new(),
 			queues: BTreeMap::new(),
 			live_stake: BTreeMap::new(),
+			restored: BTreeMap::new(),
 			dirty: BTreeSet::new(),
 			timers: Timers::default(),
 			next_sequence: 0,
 			queued: 0,
 			draining: false,
 			effects: Effects::default(),
+		}
+	}
+
+	/// Takes back the tasks that had not ended when the coordinator ended: those that waited wait
+	/// again in their order, leases go on for as long as their miners need to come back. To be called
+	/// once, before anything else.
+	pub fn restore(&mut self, records: Vec<TaskRecord>, next_sequence: u64, now: Millis) {
+		self.next_sequence = next_sequence;
+		for record in records {
+			let id = record.id.clone();
+			self.timers.set(record.deadline, Timer::Deadline(id.clone()));
+			let hold = record.lease.as_ref().map(|lease| Hold {
+				miner: lease.operator,
+				expires: now + self.options.lease_ms,
+				lasts: self.options.lease_ms,
+				phase: Phase::Restored,
+			});
+			if let Some(hold) = &hold {
+				self.timers.set(hold.expires, Timer::Lease(id.clone()));
+				self.restored.entry(hold.miner).or_default().insert(id.clone());
+			}
+			let waits = hold.is_none();
+			self.tasks.insert(id.clone(), Task { record, hold });
+			if waits {
+				self.enqueue(&id);
+			}
 		}
 	}
 
@@ -182,33 +215,20 @@ impl Scheduler {
 		}
 		let seed = request.seed.unwrap_or_else(|| rng.next_u64() & MAX_SEED);
 		let id = TaskId::from_bytes(random_bytes(rng));
-		let record = TaskRecord {
-			id: id.clone(),
-			sequence: self.next_sequence,
-			state: TaskState::Queued,
-			attempt: 0,
-			step: 0,
-			miner: None,
-			operator: None,
-			lease: None,
-			spec: Arc::new(request.resolve(seed, model)),
-			pictures: Vec::new(),
-			failure: None,
-			offered_at: now,
-			changed_at: now,
+		let event = Event {
+			at: now,
+			what: What::Offered {
+				id: id.clone(),
+				sequence: self.next_sequence,
+				spec: Arc::new(request.resolve(seed, model)),
+				deadline: now + self.options.deadline_ms,
+			},
 		};
+		let record = TaskRecord::offered(&event).expect("the event is an offer; qed");
 		self.next_sequence += 1;
-		let deadline = now + self.options.deadline_ms;
-		self.timers.set(deadline, Timer::Deadline(id.clone()));
-		let task = Task {
-			record: record.clone(),
-			deadline,
-			lease: None,
-			tried: Vec::new(),
-			faults: 0,
-			last_fault: None,
-		};
-		self.effects.changed.push(record);
+		self.timers.set(record.deadline, Timer::Deadline(id.clone()));
+		let task = Task { record: record.clone(), hold: None };
+		self.effects.changed.push(Change { from: None, event: Some(event), record });
 		self.tasks.insert(id.clone(), task);
 		self.enqueue(&id);
 		self.dispatch(now, rng);
@@ -262,32 +282,14 @@ impl Scheduler {
 		self.dispatch(now, rng);
 	}
 
-	/// Takes no offers and starts no attempts from now on. Tasks that no miner has begun fail with
-	/// `SHUTTING_DOWN`; the others may still finish.
+	/// Takes no offers and starts no attempts from now on. What no miner has begun waits, for the next
+	/// start of the coordinator; the rest may still finish.
 	pub fn drain(&mut self, now: Millis) {
 		self.advance(now);
 		self.draining = true;
-		let not_begun = |task: &Task| !task.lease.as_ref().is_some_and(|lease| lease.picked_up);
-		self.fail_all(not_begun, now);
 		for operator in self.miners.keys().copied().collect::<Vec<_>>() {
+			self.return_leases(operator, now, |hold| !hold.picked_up());
 			self.refresh(operator);
-		}
-	}
-
-	/// Fails every task that has not ended with `SHUTTING_DOWN`.
-	pub fn abort(&mut self, now: Millis) {
-		self.fail_all(|_| true, now);
-	}
-
-	fn fail_all(&mut self, which: impl Fn(&Task) -> bool, now: Millis) {
-		let ids: Vec<TaskId> = self
-			.tasks
-			.values()
-			.filter(|task| which(task))
-			.map(|task| task.record.id.clone())
-			.collect();
-		for id in ids {
-			self.end(&id, TaskState::Failed, Some(shutting_down()), now);
 		}
 	}
 
@@ -309,13 +311,23 @@ impl Scheduler {
 	}
 
 	fn expire(&mut self, id: &TaskId, now: Millis) {
-		let last = self.tasks.get(id).and_then(|task| task.last_fault.as_deref());
+		let last = self.tasks.get(id).and_then(|task| task.record.last_fault.as_deref());
 		let last = last.map(|last| format!("; the last attempt: {last}")).unwrap_or_default();
 		let failure = Refusal::new(
 			Code::DeadlinePassed,
 			format!("not finished within {} seconds{last}", self.options.deadline_ms / 1000),
 		);
 		self.end(id, TaskState::Expired, Some(failure), now);
+	}
+
+	/// Lets something happen to a task, and publishes it.
+	fn happen(&mut self, id: &TaskId, what: What, now: Millis) {
+		let Some(task) = self.tasks.get_mut(id) else { return };
+		let from = Some(task.record.version());
+		let event = Event { at: now, what };
+		task.record.apply(&event);
+		let record = task.record.clone();
+		self.effects.changed.push(Change { from, event: Some(event), record });
 	}
 }
 

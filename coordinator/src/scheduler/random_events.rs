@@ -61,6 +61,8 @@ enum Event {
 	Pass {
 		ms: Millis,
 	},
+	/// Another scheduler goes on with what was published.
+	Restart,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -92,6 +94,7 @@ fn event() -> impl Strategy<Value = Event> {
 			.prop_map(|(miners, weight)| Event::Register { miners, weight }),
 		4 => prop::sample::select(vec![1, 200, 3_000, 6_000, 16_000, 31_000])
 			.prop_map(|ms| Event::Pass { ms }),
+		1 => Just(Event::Restart),
 	]
 }
 
@@ -108,6 +111,12 @@ struct World {
 	accepted: HashMap<TaskId, (u32, String)>,
 	/// What every miner was last given of a task it failed.
 	failed_on: HashMap<TaskId, HashSet<u8>>,
+	/// Who is registered, as bits, and with which weight.
+	registered: (u8, u128),
+	/// The log of every task.
+	logs: HashMap<TaskId, Vec<super::Event>>,
+	/// Every task as it was published last.
+	published: HashMap<TaskId, TaskRecord>,
 }
 
 fn registrations(miners: u8, weight: u128) -> Vec<MinerRegistration> {
@@ -133,6 +142,9 @@ impl World {
 			ended: HashMap::new(),
 			accepted: HashMap::new(),
 			failed_on: HashMap::new(),
+			registered: (0b11_1111, 10),
+			logs: HashMap::new(),
+			published: HashMap::new(),
 		};
 		world.scheduler.set_registry(&registrations(0b11_1111, 10), world.now, &mut world.rng);
 		world
@@ -147,8 +159,16 @@ impl World {
 	fn is_current(&self, held: &Assignment) -> bool {
 		self.scheduler.tasks.get(&held.task_id).is_some_and(|task| {
 			task.record.attempt == held.attempt
-				&& task.lease.as_ref().is_some_and(|lease| lease.token == held.lease)
+				&& task.record.lease.as_ref().is_some_and(|lease| lease.token == held.lease)
 		})
+	}
+
+	/// Whether the lease of an assignment has ended only because its miner was silent.
+	fn is_late(&self, held: &Assignment) -> bool {
+		self.scheduler
+			.tasks
+			.get(&held.task_id)
+			.is_some_and(|task| task.record.late.iter().any(|lease| lease.token == held.lease))
 	}
 
 	fn submit(&mut self, miner: u8, held: &Assignment, good: bool) -> Result<(), Refusal> {
@@ -156,7 +176,7 @@ impl World {
 		let (now, rng) = (self.now, &mut self.rng);
 		self.scheduler.submit(operator(miner), task_id, *attempt, lease, now, rng)?;
 		if good {
-			self.scheduler.accept(task_id, *attempt, lease, Vec::new(), now, rng)?;
+			self.scheduler.accept(task_id, *attempt, lease, Verified::default(), now, rng)?;
 			let before = self.accepted.insert(task_id.clone(), (*attempt, lease.clone()));
 			assert_eq!(before, None, "a result was accepted twice");
 		} else {
@@ -220,6 +240,7 @@ impl World {
 				if let Some((miner, held)) = self.held(held) {
 					let taken = self.submit(miner, &held, good).is_ok();
 					assert!(taken || !self.is_current(&held));
+					assert!(taken || !self.is_late(&held), "a late result is refused");
 				}
 			},
 			Event::Fail { held, reason } => {
@@ -247,7 +268,25 @@ impl World {
 				}
 			},
 			Event::Register { miners, weight } => {
+				self.registered = (miners, weight);
 				self.scheduler.set_registry(&registrations(miners, weight), now, rng);
+			},
+			Event::Restart => {
+				self.check_published();
+				let mut unfinished: Vec<TaskRecord> = self
+					.published
+					.values()
+					.filter(|record| !record.state.is_final())
+					.cloned()
+					.collect();
+				unfinished.sort_by_key(|record| record.sequence);
+				let next = self.scheduler.next_sequence;
+				let mut restarted = Scheduler::new(self.scheduler.options.clone());
+				restarted.restore(unfinished, next, self.now);
+				self.scheduler = restarted;
+				let (miners, weight) = self.registered;
+				let registrations = registrations(miners, weight);
+				self.scheduler.set_registry(&registrations, self.now, &mut self.rng);
 			},
 			Event::Pass { ms } => {
 				self.now += ms;
@@ -275,7 +314,10 @@ impl World {
 			assert!(!queue.is_empty());
 			for key in queue {
 				let task = &scheduler.tasks[&key.id];
-				assert_eq!((&task.record.spec.model, task.queue_key()), (model, key.clone()));
+				assert_eq!(
+					(&task.record.spec.model, task.record.queue_key()),
+					(model, key.clone())
+				);
 				assert!(waiting.insert(key.id.clone()));
 			}
 		}
@@ -283,10 +325,10 @@ impl World {
 		let mut leased = HashSet::new();
 		for (operator, miner) in &scheduler.miners {
 			for id in &miner.leases {
-				let lease = scheduler.tasks[id].lease.as_ref().expect("a held task has a lease");
-				assert_eq!(lease.miner, *operator);
-				assert_eq!(!lease.picked_up, miner.to_pick_up.contains(id));
-				assert!(lease.expires >= self.now, "a lease outlived its end");
+				let hold = scheduler.tasks[id].hold.as_ref().expect("a held task has a lease");
+				assert_eq!(hold.miner, *operator);
+				assert_eq!(!hold.picked_up(), miner.to_pick_up.contains(id));
+				assert!(hold.expires >= self.now, "a lease outlived its end");
 				assert!(leased.insert(id.clone()), "a task is in two leases");
 			}
 			assert!(miner.to_pick_up.iter().all(|id| miner.leases.contains(id)));
@@ -294,10 +336,11 @@ impl World {
 		}
 		for (id, task) in &scheduler.tasks {
 			assert_eq!(task.record.state == TaskState::Queued, waiting.contains(id));
-			assert_eq!(task.lease.is_some(), leased.contains(id));
+			assert_eq!(task.hold.is_some(), leased.contains(id));
+			assert_eq!(task.hold.is_some(), task.record.lease.is_some());
 			assert!(waiting.contains(id) != leased.contains(id));
-			assert!(task.faults < scheduler.options.max_faults);
-			assert!(task.deadline > self.now);
+			assert!(task.record.faults < scheduler.options.max_faults);
+			assert!(task.record.deadline > self.now);
 		}
 
 		// Exactly the miners that could take a task of a model are in its pool.
@@ -317,9 +360,20 @@ impl World {
 		assert!(scheduler.pools.values().all(|pool| !pool.is_empty()));
 	}
 
-	/// What the scheduler publishes is consistent with itself: an end is told exactly once and last.
+	/// What the scheduler publishes is consistent with itself: an end is told exactly once and last,
+	/// each change starts where the one before ended, and the log tells the whole record.
 	fn check_published(&mut self) {
-		for record in self.scheduler.take_effects().changed {
+		for Change { from, event, record } in self.scheduler.take_effects().changed {
+			let before = self.published.get(&record.id);
+			assert_eq!(from, before.map(TaskRecord::version));
+			let Some(event) = event else {
+				assert_eq!(Some(record.version()), from, "progress changes nothing else");
+				continue;
+			};
+			let log = self.logs.entry(record.id.clone()).or_default();
+			log.push(event);
+			assert_eq!(TaskRecord::rebuild(log.clone()).as_ref(), Some(&record));
+			self.published.insert(record.id.clone(), record.clone());
 			assert!(!self.ended.contains_key(&record.id), "something after the end");
 			let held = matches!(record.state, TaskState::Leased | TaskState::Verifying);
 			assert_eq!(record.lease.is_some(), held || record.state == TaskState::Done);
@@ -329,7 +383,7 @@ impl World {
 			);
 			if record.state == TaskState::Done {
 				let accepted = &self.accepted[&record.id];
-				assert_eq!(Some(&accepted.1), record.lease.as_ref());
+				assert_eq!(Some(&accepted.1), record.lease.as_ref().map(|lease| &lease.token));
 			}
 			if record.state.is_final() {
 				self.ended.insert(record.id, record.state);

@@ -1,4 +1,4 @@
-//! A task inside the scheduler, and the record of it that outlives it.
+//! A task: the record of it, which is kept, and what only the running scheduler knows.
 
 use super::Millis;
 use crate::registry::Operator;
@@ -6,10 +6,12 @@ use cuckoo_coordinator_api::{
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState, TaskStatus},
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// All that is to be kept of a task: what a store saves and what apps are shown.
-#[derive(Clone, Debug, PartialEq)]
+/// All that is to be kept of a task. [Events](super::Event) make it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TaskRecord {
 	/// Name of the task.
 	pub id: TaskId,
@@ -21,13 +23,10 @@ pub struct TaskRecord {
 	pub attempt: u32,
 	/// Denoising steps done in this attempt.
 	pub step: u32,
-	/// Stash (SS58) of the miner that holds the task or finished it.
-	pub miner: Option<String>,
-	/// Operator of that miner.
-	pub operator: Option<Operator>,
 	/// The lease under which the task is held or was finished.
-	pub lease: Option<String>,
+	pub lease: Option<LeaseRecord>,
 	/// The exact work.
+	#[serde(with = "shared")]
 	pub spec: Arc<TaskSpec>,
 	/// The pictures of a task that is done.
 	pub pictures: Vec<PictureRef>,
@@ -37,6 +36,44 @@ pub struct TaskRecord {
 	pub offered_at: Millis,
 	/// When its state changed last.
 	pub changed_at: Millis,
+	/// When it expires.
+	pub deadline: Millis,
+	/// The miners that have had it; empty once it has ended.
+	pub tried: Vec<Tried>,
+	/// Leases that ended because their miners were silent: a result of theirs is still welcome.
+	/// Empty once the task has ended.
+	pub late: Vec<LeaseRecord>,
+	/// Attempts that failed by somebody's fault, each on another miner.
+	pub faults: u32,
+	/// Why the last of them failed.
+	pub last_fault: Option<String>,
+	/// How many events have made it.
+	pub events: u32,
+}
+
+/// The hold of a miner on a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseRecord {
+	/// Which try.
+	pub attempt: u32,
+	/// Proves that the miner holds the attempt; secret.
+	pub token: String,
+	/// Operator of the miner.
+	pub operator: Operator,
+	/// Stash (SS58) of the miner.
+	pub miner: String,
+	/// Digest under which the miner offered the model, in hexadecimal.
+	pub model_digest: String,
+}
+
+/// A miner that has had a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+	/// Operator of the miner.
+	pub miner: Operator,
+	/// Until when it is not drawn for the task again; `None`: never again.
+	pub until: Option<Millis>,
 }
 
 impl TaskRecord {
@@ -49,7 +86,7 @@ impl TaskRecord {
 			attempt: self.attempt,
 			step: self.step,
 			steps: self.total_steps(),
-			miner: self.miner.clone(),
+			miner: self.lease.as_ref().map(|lease| lease.miner.clone()),
 			spec: (*self.spec).clone(),
 			pictures: self.pictures.clone(),
 			failure: self.failure.clone(),
@@ -62,42 +99,7 @@ impl TaskRecord {
 	pub fn total_steps(&self) -> u32 {
 		self.spec.steps.saturating_mul(self.spec.images)
 	}
-}
 
-/// A miner that has had the task.
-#[derive(Clone, Debug)]
-pub(super) struct Tried {
-	pub(super) miner: Operator,
-	/// Until when it is not drawn for the task again; `None`: never again.
-	pub(super) until: Option<Millis>,
-}
-
-/// A miner's hold on a task.
-#[derive(Clone, Debug)]
-pub(super) struct Lease {
-	pub(super) miner: Operator,
-	pub(super) token: String,
-	/// Digest under which the miner offered the model.
-	pub(super) model_digest: String,
-	pub(super) expires: Millis,
-	/// Whether the miner has been told.
-	pub(super) picked_up: bool,
-}
-
-/// A task that has not ended.
-#[derive(Clone, Debug)]
-pub(super) struct Task {
-	pub(super) record: TaskRecord,
-	pub(super) deadline: Millis,
-	pub(super) lease: Option<Lease>,
-	pub(super) tried: Vec<Tried>,
-	/// Attempts that failed by somebody's fault, each on another miner.
-	pub(super) faults: u32,
-	/// Why the last of them failed.
-	pub(super) last_fault: Option<String>,
-}
-
-impl Task {
 	/// Whom not to draw now.
 	pub(super) fn excluded(&self, now: Millis) -> Vec<Operator> {
 		self.tried
@@ -110,11 +112,43 @@ impl Task {
 	/// The order in which tasks of one model are drawn for: those that were tried before, then the
 	/// others, each by the order of their offers.
 	pub(super) fn queue_key(&self) -> QueueKey {
-		QueueKey {
-			fresh: self.record.attempt == 0,
-			sequence: self.record.sequence,
-			id: self.record.id.clone(),
-		}
+		QueueKey { fresh: self.attempt == 0, sequence: self.sequence, id: self.id.clone() }
+	}
+}
+
+/// A task that has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+	pub(super) record: TaskRecord,
+	/// There while the task is leased.
+	pub(super) hold: Option<Hold>,
+}
+
+/// What only the running scheduler knows of a lease.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+	pub(super) miner: Operator,
+	pub(super) expires: Millis,
+	/// How long each sign of life makes it last.
+	pub(super) lasts: Millis,
+	pub(super) phase: Phase,
+}
+
+/// How far a lease is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+	/// The miner has not been told.
+	Assigned,
+	/// The miner works on it, and since when if that is known.
+	Working { since: Option<Millis> },
+	/// It was read from the store: the miner may or may not have been told.
+	Restored,
+}
+
+impl Hold {
+	/// Whether the miner may be at work.
+	pub(super) fn picked_up(&self) -> bool {
+		self.phase != Phase::Assigned
 	}
 }
 
@@ -125,4 +159,23 @@ pub(super) struct QueueKey {
 	pub(super) fresh: bool,
 	pub(super) sequence: u64,
 	pub(super) id: TaskId,
+}
+
+/// A specification that is shared, in serialized form.
+pub(super) mod shared {
+	use super::{Arc, Deserialize, Serialize, TaskSpec};
+	use serde::{Deserializer, Serializer};
+
+	pub(in super::super) fn serialize<S: Serializer>(
+		spec: &Arc<TaskSpec>,
+		serializer: S,
+	) -> Result<S::Ok, S::Error> {
+		spec.as_ref().serialize(serializer)
+	}
+
+	pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+		deserializer: D,
+	) -> Result<Arc<TaskSpec>, D::Error> {
+		TaskSpec::deserialize(deserializer).map(Arc::new)
+	}
 }

@@ -1,6 +1,6 @@
 //! What apps may do.
 
-use super::Service;
+use super::{unreadable, Service};
 use crate::scheduler::TaskRecord;
 use bytes::Bytes;
 use cuckoo_coordinator_api::{
@@ -61,10 +61,14 @@ impl Service {
 		self.with(|state, _| state.scheduler.miners())
 	}
 
-	/// Takes a task in; see [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
-	pub fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
-		self.with(|state, now| state.scheduler.offer(request, now, &mut state.rng))
-			.map(|record| record.status())
+	/// Takes a task in, and answers when it is kept; see
+	/// [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
+	pub async fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
+		let (offered, number) =
+			self.numbered(|state, now| state.scheduler.offer(request, now, &mut state.rng));
+		let record = offered?;
+		self.journal.written(number).await?;
+		Ok(record.status())
 	}
 
 	/// Where a task is.
@@ -73,8 +77,7 @@ impl Service {
 	///
 	/// `UNKNOWN_TASK` if there is none of this name (any more).
 	pub fn status(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
-		self.with(|state, _| state.store.task(id).map(TaskRecord::status))
-			.ok_or_else(|| unknown_task(id))
+		self.record(id).map(|record| record.status())
 	}
 
 	/// Takes a task back.
@@ -82,21 +85,15 @@ impl Service {
 	/// # Errors
 	///
 	/// `UNKNOWN_TASK` if there is none of this name (any more), `TASK_ENDED` if it has ended already.
-	pub fn cancel(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
-		self.with(|state, now| {
-			if let Some(record) = state.scheduler.cancel(id, now, &mut state.rng) {
-				return Ok(record.status());
-			}
-			// What has just expired is not in the store yet.
-			state.publish();
-			Err(match state.store.task(id) {
-				Some(record) => Refusal::new(
-					Code::TaskEnded,
-					format!("task {id} has ended already: it is {}", record.state),
-				),
-				None => unknown_task(id),
-			})
-		})
+	pub async fn cancel(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
+		let cancelled =
+			self.promise(|state, now| state.scheduler.cancel(id, now, &mut state.rng)).await?;
+		if let Some(record) = cancelled {
+			return Ok(record.status());
+		}
+		let record = self.record(id)?;
+		let why = format!("task {id} has ended already: it is {}", record.state);
+		Err(Refusal::new(Code::TaskEnded, why))
 	}
 
 	/// A task as it is now and after each change. Of several changes in a row only the last may be
@@ -106,25 +103,24 @@ impl Service {
 	///
 	/// `UNKNOWN_TASK` if there is none of this name (any more).
 	pub fn follow(&self, id: &TaskId) -> Result<watch::Receiver<Arc<TaskRecord>>, Refusal> {
-		self.with(|state, _| match state.followed.get(id) {
-			Some(followers) => Ok(followers.subscribe()),
-			None => match state.store.task(id) {
-				Some(record) => Ok(watch::channel(Arc::new(record.clone())).1),
-				None => Err(unknown_task(id)),
-			},
-		})
+		self.journal.follow(id).map_err(unreadable)?.ok_or_else(|| unknown_task(id))
 	}
 
-	/// Waits until a task has ended, at most for `limit`; where it is then.
+	/// Waits until a task has ended, at most for `limit` and until the coordinator goes down; where it
+	/// is then.
 	///
 	/// # Errors
 	///
 	/// `UNKNOWN_TASK` if there is none of this name (any more).
 	pub async fn wait(&self, id: &TaskId, limit: Duration) -> Result<TaskStatus, Refusal> {
 		let mut changes = self.follow(id)?;
-		let ended = changes.wait_for(|record| record.state.is_final());
+		let mut down = self.down.subscribe();
+		let deadline = Instant::now() + limit;
 		// That the time is over, or that nothing can change any more, is no error: say where it is.
-		let _ = timeout_at(Instant::now() + limit, ended).await;
+		tokio::select! {
+			_ = timeout_at(deadline, changes.wait_for(|record| record.state.is_final())) => {},
+			_ = down.wait_for(|down| *down) => {},
+		}
 		let status = changes.borrow().status();
 		Ok(status)
 	}
@@ -134,20 +130,19 @@ impl Service {
 	/// # Errors
 	///
 	/// `UNKNOWN_TASK` if there is no such picture (yet, or any more).
-	pub fn picture(&self, id: &TaskId, index: u32) -> Result<Bytes, Refusal> {
-		self.with(|state, _| {
-			let record = state.store.task(id).ok_or_else(|| unknown_task(id))?;
-			if record.state != TaskState::Done {
-				let what = format!("task {id} has no pictures: it is {}", record.state);
-				return Err(Refusal::new(Code::UnknownTask, what));
-			}
-			let picture = state.store.picture(id, record.attempt, index).ok_or_else(|| {
-				let pictures = record.pictures.len();
-				let what = format!("task {id} has {pictures} pictures, numbered from 0");
-				Refusal::new(Code::UnknownTask, what)
-			})?;
-			Ok(picture.png)
-		})
+	pub async fn picture(&self, id: &TaskId, index: u32) -> Result<Bytes, Refusal> {
+		let record = self.record(id)?;
+		if record.state != TaskState::Done {
+			let what = format!("task {id} has no pictures: it is {}", record.state);
+			return Err(Refusal::new(Code::UnknownTask, what));
+		}
+		let upload = self.journal.upload(id, record.attempt, index).map_err(unreadable)?;
+		let upload = upload.ok_or_else(|| {
+			let pictures = record.pictures.len();
+			let what = format!("task {id} has {pictures} pictures, numbered from 0");
+			Refusal::new(Code::UnknownTask, what)
+		})?;
+		self.pictures.get(&upload.name).await.map_err(unreadable)
 	}
 }
 

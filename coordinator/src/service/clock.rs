@@ -12,9 +12,10 @@ pub struct SteadyClock {
 }
 
 impl SteadyClock {
-	/// Starts at the present time.
-	pub fn start() -> Self {
-		Self { start: Instant::now(), start_ms: wall_clock() }
+	/// Starts at the present time, or at the latest that is on record if the system's clock is behind
+	/// that.
+	pub fn start_after(latest: Millis) -> Self {
+		Self { start: Instant::now(), start_ms: wall_clock().max(latest) }
 	}
 
 	/// Now.

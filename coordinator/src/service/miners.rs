@@ -2,10 +2,12 @@
 
 use super::clock::wall_clock;
 use super::verification::verify;
-use super::Service;
+use super::{unreadable, Service};
 use crate::picture::{self, Picture};
 use crate::registry::Operator;
+use crate::scheduler::{TaskRecord, Verified, What};
 use crate::sessions::Connection;
+use crate::store::{Entry, Evidence, Upload};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	miner::{
@@ -98,12 +100,17 @@ impl Service {
 		})?;
 		loop {
 			let rung = bell.notified();
-			let found = self.with(|state, now| {
+			let (found, number) = self.numbered(|state, now| {
 				let operator = state.operator(token)?;
-				Ok(state.scheduler.pick_up(operator, now, &mut state.rng))
-			})?;
-			if found.is_some() || timeout_at(deadline, rung).await.is_err() {
-				return Ok(found);
+				Ok::<_, Refusal>(state.scheduler.pick_up(operator, now, &mut state.rng))
+			});
+			if let Some(assignment) = found? {
+				// A miner is told of a lease when that is kept.
+				self.journal.written(number).await?;
+				return Ok(Some(assignment));
+			}
+			if timeout_at(deadline, rung).await.is_err() {
+				return Ok(None);
 			}
 		}
 	}
@@ -120,10 +127,15 @@ impl Service {
 	///
 	/// # Errors
 	///
-	/// `NO_SESSION`; `BAD_SIGNATURE`; `NO_LEASE` if the lease is not, or no longer, the one that holds
-	/// the task; `INVALID_REQUEST` or `BAD_PICTURE` if the result is not what was asked for: a better
-	/// one may follow as long as the lease lasts.
-	pub fn submit(&self, token: &str, signed: &Signed<TaskResult>) -> Result<TaskState, Refusal> {
+	/// `NO_SESSION`; `BAD_SIGNATURE`; `NO_LEASE` if the lease is not, or no longer, one under which the
+	/// task may be finished; `INVALID_REQUEST` or `BAD_PICTURE` if the result is not what was asked for:
+	/// a better one may follow as long as the lease lasts; `CONFLICTING_RESULT` if another result was
+	/// accepted under the same lease.
+	pub async fn submit(
+		&self,
+		token: &str,
+		signed: &Signed<TaskResult>,
+	) -> Result<TaskState, Refusal> {
 		let bad = |why: &str| Refusal::new(Code::BadSignature, why);
 		let operator = self.with(|state, _| state.operator(token))?;
 		if signed.operator()? != operator.0 {
@@ -134,46 +146,89 @@ impl Service {
 		if result.lease != nonce {
 			return Err(bad("the nonce of a result must be its lease"));
 		}
+		let text = serde_json::to_string(signed).map_err(|error| {
+			Refusal::new(Code::Internal, format!("the result cannot be written down: {error}"))
+		})?;
 		let TaskResult { task_id, attempt, lease, .. } = &result;
-		self.with(|state, now| {
-			let rng = &mut state.rng;
-			let submission =
-				match state.scheduler.submit(operator, task_id, *attempt, lease, now, rng) {
-					Ok(submission) => submission,
-					Err(refusal) => {
-						let accepted = state.store.task(task_id).is_some_and(|task| {
-							task.state == TaskState::Done
-								&& task.operator == Some(operator)
-								&& task.attempt == *attempt
-								&& task.lease.as_ref() == Some(lease)
-						});
-						return if accepted { Ok(TaskState::Done) } else { Err(refusal) };
+		let outcome = self
+			.promise(|state, now| {
+				let rng = &mut state.rng;
+				let submission =
+					state.scheduler.submit(operator, task_id, *attempt, lease, now, rng)?;
+				let uploads = state.uploads.get(task_id);
+				let uploaded = |index| uploads?.get(&(*attempt, index));
+				match verify(&submission, &result, uploaded) {
+					Ok(pictures) => {
+						let verified = Verified { pictures, result: text.clone() };
+						let accepted =
+							state.scheduler.accept(task_id, *attempt, lease, verified, now, rng);
+						accepted.map(|record| record.state)
 					},
-				};
-			let uploaded = |index| state.store.picture(task_id, *attempt, index);
-			match verify(&submission, &result, uploaded) {
-				Ok(pictures) => state
-					.scheduler
-					.accept(task_id, *attempt, lease, pictures, now, rng)
-					.map(|record| record.state),
-				Err(refusal) => {
-					tracing::warn!(task = %task_id, attempt, %refusal, "result refused");
-					state.scheduler.reject(task_id, *attempt, lease, now);
-					Err(refusal)
-				},
-			}
-		})
+					Err(refusal) => {
+						tracing::warn!(task = %task_id, attempt, %refusal, "result refused");
+						state.scheduler.reject(task_id, *attempt, lease, now);
+						Err(refusal)
+					},
+				}
+			})
+			.await?;
+		match outcome {
+			Err(refusal) if refusal.code == Code::NoLease => {
+				self.repeated(operator, &result, text, refusal).await
+			},
+			outcome => outcome,
+		}
+	}
+
+	/// The answer to a result for which nobody holds a lease: if one was accepted under this very
+	/// lease, the same one again is fine, and another one is kept as evidence against its miner.
+	async fn repeated(
+		&self,
+		operator: Operator,
+		result: &TaskResult,
+		text: String,
+		refusal: Refusal,
+	) -> Result<TaskState, Refusal> {
+		let id = &result.task_id;
+		let Some(record) = self.journal.task(id).map_err(unreadable)? else { return Err(refusal) };
+		let accepted = record.state == TaskState::Done
+			&& record.lease.as_ref().is_some_and(|lease| {
+				lease.operator == operator
+					&& lease.attempt == result.attempt
+					&& lease.token == result.lease
+			});
+		if !accepted {
+			return Err(refusal);
+		}
+		if is_same(&record, result) {
+			return Ok(TaskState::Done);
+		}
+		let events = self.journal.events(id).map_err(unreadable)?;
+		let accepted = events.into_iter().find_map(|event| match event.what {
+			What::Accepted { result, .. } => Some(result),
+			_ => None,
+		});
+		if let Some(accepted) = accepted {
+			tracing::warn!(task = %id, miner = %operator, "a miner contradicts its own result");
+			let attempt = result.attempt;
+			let evidence = Evidence { attempt, at: self.clock.now(), accepted, refused: text };
+			let entry = Entry::Evidence { id: id.clone(), evidence };
+			self.journal.written(self.journal.append(vec![entry])).await?;
+		}
+		let why = "another result was accepted under this lease; both are kept as evidence";
+		Err(Refusal::new(Code::ConflictingResult, why))
 	}
 
 	/// Takes a task back from its miner; see [`Scheduler::fail`](crate::scheduler::Scheduler::fail).
-	pub fn fail(&self, token: &str, report: &FailureReport) -> Result<(), Refusal> {
-		self.with(|state, now| {
+	pub async fn fail(&self, token: &str, report: &FailureReport) -> Result<(), Refusal> {
+		self.promise(|state, now| {
 			let operator = state.operator(token)?;
 			let FailureReport { task_id, attempt, reason, .. } = report;
 			let message: String = report.message.chars().take(200).collect();
 			tracing::info!(task = %task_id, attempt, ?reason, ?message, "given back by its miner");
 			state.scheduler.fail(operator, report, now, &mut state.rng)
 		})
+		.await?
 	}
 
 	/// Ends a session; the leases that its miner holds are given back without fault.
@@ -181,14 +236,15 @@ impl Service {
 	/// # Errors
 	///
 	/// `NO_SESSION` if it has ended already.
-	pub fn log_out(&self, token: &str) -> Result<(), Refusal> {
-		self.with(|state, now| {
+	pub async fn log_out(&self, token: &str) -> Result<(), Refusal> {
+		self.promise(|state, now| {
 			let operator = state.operator(token)?;
 			tracing::info!(miner = %operator, "miner logged out");
 			state.sessions.end(&operator);
 			state.scheduler.log_out(operator, now, &mut state.rng);
 			Ok(())
 		})
+		.await?
 	}
 
 	/// A connection has closed: its sessions are over. Leases last until they run out, as the miner
@@ -226,12 +282,12 @@ impl Service {
 		})
 	}
 
-	/// Keeps an uploaded picture until its attempt is closed.
+	/// Keeps an uploaded picture until its attempt is closed, and answers when it is kept.
 	///
 	/// # Errors
 	///
 	/// `NO_LEASE` if the lease has ended while it was uploaded.
-	pub fn keep_upload(
+	pub async fn keep_upload(
 		&self,
 		id: &TaskId,
 		attempt: u32,
@@ -239,11 +295,29 @@ impl Service {
 		lease: &str,
 		picture: Picture,
 	) -> Result<(), Refusal> {
-		self.with(|state, now| {
+		let Picture { png, width, height, digest } = picture;
+		let (bytes, digest) = (png.len() as u64, hex::encode(digest));
+		let name = self.pictures.name(id, attempt, index);
+		self.pictures.put(&name, png).await.map_err(|error| {
+			tracing::error!(task = %id, %error, "a picture cannot be kept");
+			Refusal::new(
+				Code::Internal,
+				"the picture cannot be kept; look at the coordinator's log",
+			)
+		})?;
+		let upload = Upload { name: name.clone(), bytes, width, height, digest };
+		let (kept, number) = self.numbered(|state, now| {
 			state.scheduler.uploading(id, attempt, lease, now)?;
-			state.store.save_picture(id, attempt, index, picture);
-			Ok(())
-		})
+			let uploads = state.uploads.entry(id.clone()).or_default();
+			uploads.insert((attempt, index), upload.clone());
+			self.journal.append(vec![Entry::Upload { id: id.clone(), attempt, index, upload }]);
+			Ok::<_, Refusal>(())
+		});
+		if let Err(refusal) = kept {
+			self.pictures.remove(&name).await;
+			return Err(refusal);
+		}
+		self.journal.written(number).await
 	}
 
 	/// Decodes an uploaded picture away from the threads that answer requests.
@@ -259,6 +333,13 @@ impl Service {
 			},
 		)
 	}
+}
+
+/// Whether a result has the pictures that were accepted.
+fn is_same(record: &TaskRecord, result: &TaskResult) -> bool {
+	let digest = |text: &str| hex_array::<32>(text);
+	let accepted = record.pictures.iter().map(|picture| (picture.index, digest(&picture.digest)));
+	accepted.eq(result.pictures.iter().map(|picture| (picture.index, digest(&picture.digest))))
 }
 
 fn no_bell() -> Refusal {

@@ -2,6 +2,9 @@
 //! tasks to change. All of it sits behind one lock that is held for microseconds and never across a
 //! wait.
 //!
+//! What happens under the lock is appended to the [journal](crate::store) under the lock, so in order.
+//! An answer goes out when what it tells of has been written; so does what followers see.
+//!
 //! - `apps`: what apps may do; `miners`: what miners may do;
 //! - `verification`: whether a result is what was asked for.
 
@@ -15,21 +18,27 @@ pub use apps::Health;
 pub(crate) use miners::random_token;
 
 use crate::registry::{Operator, RegistrySnapshot};
-use crate::scheduler::{Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
+use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
-use crate::store::TaskStore;
+use crate::store::{Entry, Journal, Pictures, Store, StoreError, Upload};
 use clock::SteadyClock;
-use cuckoo_coordinator_api::{error::Refusal, signing::Audience, task::TaskId};
+use cuckoo_coordinator_api::{
+	error::{Code, Refusal},
+	signing::Audience,
+	task::TaskId,
+};
 use parking_lot::Mutex;
 use rand_chacha::ChaCha20Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, Instant, MissedTickBehavior};
 
 /// How often the scheduler looks at the clock.
 const TICK: Duration = Duration::from_millis(200);
+/// How often what was kept long enough is removed.
+const PRUNE: Duration = Duration::from_secs(10);
 
 /// Who this coordinator is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +65,19 @@ pub struct Service {
 	identity: Identity,
 	clock: SteadyClock,
 	state: Mutex<State>,
+	journal: Journal,
+	pictures: Pictures,
+	/// Names of pictures that nobody needs any more.
+	garbage: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+	/// Whether those who wait are to be answered because the coordinator goes down.
+	down: watch::Sender<bool>,
 }
 
 struct State {
 	scheduler: Scheduler,
-	store: Box<dyn TaskStore>,
+	/// Pictures of tasks that have not ended, by attempt and index.
+	uploads: HashMap<TaskId, HashMap<(u32, u32), Upload>>,
 	sessions: Sessions,
-	/// For each task that has not ended: tells those who follow it.
-	followed: HashMap<TaskId, watch::Sender<Arc<TaskRecord>>>,
 	/// Names, seeds, leases and draws come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
 	/// The finalized block to which the registry belongs.
@@ -71,25 +85,35 @@ struct State {
 }
 
 impl Service {
-	/// A coordinator that knows no miners yet. The generator is to be seeded by the operating system,
-	/// as leases and sessions come from it.
+	/// A coordinator that knows no miners yet, and goes on with the tasks that are unfinished in the
+	/// store. The generator is to be seeded by the operating system, as leases and sessions come from
+	/// it.
 	pub fn new(
 		identity: Identity,
 		options: SchedulerOptions,
-		store: Box<dyn TaskStore>,
+		store: Store,
 		rng: ChaCha20Rng,
 	) -> Self {
+		let Store { journal, pictures, unfinished, garbage } = store;
+		let clock = SteadyClock::start_after(unfinished.latest);
+		let mut scheduler = Scheduler::new(options);
+		if !unfinished.tasks.is_empty() {
+			tracing::info!(tasks = unfinished.tasks.len(), "going on with unfinished tasks");
+		}
+		scheduler.restore(unfinished.tasks, unfinished.next_sequence, clock.now());
+		let mut uploads: HashMap<TaskId, HashMap<_, _>> = HashMap::new();
+		for ((id, attempt, index), upload) in unfinished.uploads {
+			uploads.entry(id).or_default().insert((attempt, index), upload);
+		}
+		let sessions = Sessions::default();
 		Self {
 			identity,
-			clock: SteadyClock::start(),
-			state: Mutex::new(State {
-				scheduler: Scheduler::new(options),
-				store,
-				sessions: Sessions::default(),
-				followed: HashMap::new(),
-				rng,
-				block: 0,
-			}),
+			clock,
+			state: Mutex::new(State { scheduler, uploads, sessions, rng, block: 0 }),
+			journal,
+			pictures,
+			garbage: tokio::sync::Mutex::new(garbage),
+			down: watch::channel(false).0,
 		}
 	}
 
@@ -98,18 +122,25 @@ impl Service {
 		&self.identity
 	}
 
-	/// Keeps time and follows the registry, for as long as both last. Never ends by itself.
-	pub async fn run(&self, mut registry: watch::Receiver<Arc<RegistrySnapshot>>) {
+	/// Keeps time, follows the registry and removes what need not be kept, for as long as all last.
+	/// Never ends by itself.
+	pub async fn run(&self, registry: watch::Receiver<Arc<RegistrySnapshot>>) {
+		tokio::join!(self.keep_time(registry), self.clear_up());
+	}
+
+	async fn keep_time(&self, mut registry: watch::Receiver<Arc<RegistrySnapshot>>) {
 		let mut tick = interval(TICK);
 		tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		let mut prune = interval(PRUNE);
+		prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		registry.mark_changed();
 		let mut followed = true;
 		loop {
 			tokio::select! {
-				_ = tick.tick() => self.with(|state, now| {
-					state.scheduler.tick(now, &mut state.rng);
-					state.store.prune(now);
-				}),
+				_ = tick.tick() => self.with(|state, now| state.scheduler.tick(now, &mut state.rng)),
+				_ = prune.tick() => {
+					self.journal.append(vec![Entry::Prune { now: self.clock.now() }]);
+				},
 				changed = registry.changed(), if followed => match changed {
 					Ok(()) => {
 						let snapshot = registry.borrow_and_update().clone();
@@ -120,6 +151,31 @@ impl Service {
 				},
 			}
 		}
+	}
+
+	async fn clear_up(&self) {
+		let swept = self
+			.pictures
+			.sweep(|id, attempt, index, name| match self.journal.upload(id, attempt, index) {
+				Ok(upload) => upload.is_some_and(|upload| upload.name == name),
+				Err(error) => {
+					tracing::error!(%error, "a picture is kept although it may be of no use");
+					true
+				},
+			})
+			.await;
+		if swept > 0 {
+			tracing::info!(swept, "removed pictures that nobody needs");
+		}
+		let mut garbage = self.garbage.lock().await;
+		while let Some(name) = garbage.recv().await {
+			self.pictures.remove(&name).await;
+		}
+	}
+
+	/// Waits until nothing more can be kept, and says why: the coordinator must end then.
+	pub async fn failed(&self) -> String {
+		self.journal.failed().await
 	}
 
 	fn set_registry(&self, snapshot: &RegistrySnapshot) {
@@ -135,77 +191,94 @@ impl Service {
 	}
 
 	/// Takes no offers and starts no attempts any more, and waits until the tasks that miners are at
-	/// work on have ended, at most for `grace`. What is left then fails with `SHUTTING_DOWN`, and all
-	/// sessions end.
+	/// work on have ended, at most for `grace`. Then those who wait are answered, and all sessions end.
+	/// What has not ended goes on when the coordinator starts again.
 	pub async fn drain(&self, grace: Duration) {
 		let deadline = Instant::now() + grace;
 		self.with(|state, now| state.scheduler.drain(now));
 		while self.with(|state, _| state.scheduler.running()) > 0 && Instant::now() < deadline {
 			sleep(Duration::from_millis(50)).await;
 		}
-		self.with(|state, now| {
-			state.scheduler.abort(now);
-			state.sessions.end_all();
-		});
+		let ended = self.promise(|state, _| state.sessions.end_all()).await;
+		if let Err(refusal) = ended {
+			tracing::error!(%refusal, "the last changes are not kept");
+		}
+		self.down.send_replace(true);
 	}
 
-	/// Runs `act` on the state, then tells everybody concerned what has changed.
+	/// Runs `act` on the state, then appends what has changed and tells those concerned.
 	fn with<R>(&self, act: impl FnOnce(&mut State, Millis) -> R) -> R {
+		self.numbered(act).0
+	}
+
+	/// Likewise; the answer waits until everything is kept that it tells of.
+	///
+	/// # Errors
+	///
+	/// `INTERNAL` if it cannot be kept.
+	async fn promise<R>(&self, act: impl FnOnce(&mut State, Millis) -> R) -> Result<R, Refusal> {
+		let (result, number) = self.numbered(act);
+		self.journal.written(number).await?;
+		Ok(result)
+	}
+
+	/// Likewise, without waiting; the number in the journal to wait for.
+	fn numbered<R>(&self, act: impl FnOnce(&mut State, Millis) -> R) -> (R, u64) {
 		let mut state = self.state.lock();
 		let result = act(&mut state, self.clock.now());
-		state.publish();
-		result
+		let Effects { changed, assigned, unregistered, abandoned } = state.scheduler.take_effects();
+		let mut entries = Vec::with_capacity(changed.len() + abandoned.len());
+		for (id, attempt) in abandoned {
+			if let Some(uploads) = state.uploads.get_mut(&id) {
+				uploads.retain(|(of, _), _| *of != attempt);
+			}
+			entries.push(Entry::Abandon { id, attempt });
+		}
+		for change in changed {
+			log_change(&change);
+			if change.record.state.is_final() {
+				state.uploads.remove(&change.record.id);
+			}
+			entries.push(Entry::Change(Box::new(change)));
+		}
+		let number = self.journal.append(entries);
+		for operator in assigned {
+			state.sessions.wake(&operator);
+		}
+		for operator in unregistered {
+			tracing::info!(miner = %operator, "not registered as active any more: its session ends");
+			state.sessions.end(&operator);
+		}
+		(result, number)
+	}
+
+	/// A task as it was kept last.
+	///
+	/// # Errors
+	///
+	/// `UNKNOWN_TASK` if there is none of this name (any more).
+	fn record(&self, id: &TaskId) -> Result<Arc<TaskRecord>, Refusal> {
+		self.journal.task(id).map_err(unreadable)?.ok_or_else(|| unknown_task(id))
 	}
 }
 
 impl State {
-	fn publish(&mut self) {
-		let Effects { changed, assigned, unregistered, abandoned } = self.scheduler.take_effects();
-		for (id, attempt) in abandoned {
-			self.store.drop_pictures(&id, attempt);
-		}
-		for record in changed {
-			self.publish_task(record);
-		}
-		for operator in assigned {
-			self.sessions.wake(&operator);
-		}
-		for operator in unregistered {
-			tracing::info!(miner = %operator, "not registered as active any more: its session ends");
-			self.sessions.end(&operator);
-		}
-	}
-
-	fn publish_task(&mut self, record: TaskRecord) {
-		let before = self.store.task(&record.id).map(|known| (known.state, known.attempt));
-		if before != Some((record.state, record.attempt)) {
-			log_change(&record);
-		}
-		self.store.save(record.clone());
-		let (id, ended) = (record.id.clone(), record.state.is_final());
-		let record = Arc::new(record);
-		match self.followed.get(&id) {
-			Some(followers) => {
-				followers.send_replace(record);
-			},
-			None => {
-				self.followed.insert(id.clone(), watch::channel(record).0);
-			},
-		}
-		if ended {
-			self.followed.remove(&id);
-		}
-	}
-
 	/// Whose session a token names.
 	fn operator(&self, token: &str) -> Result<Operator, Refusal> {
 		self.sessions.operator(token)
 	}
 }
 
-fn log_change(record: &TaskRecord) {
-	let TaskRecord { id, state, attempt, spec, .. } = record;
-	let miner = record.miner.as_deref().unwrap_or("none");
+/// The refusal for what the store cannot tell.
+fn unreadable(error: StoreError) -> Refusal {
+	tracing::error!(%error, "cannot read what was kept");
+	Refusal::new(Code::Internal, "what was kept cannot be read; look at the coordinator's log")
+}
+
+fn log_change(change: &Change) {
+	let Change { event: Some(_), record, .. } = change else { return };
+	let TaskRecord { id, state, attempt, spec, lease, .. } = record;
+	let miner = lease.as_ref().map_or("none", |lease| &lease.miner);
 	if let Some(failure) = &record.failure {
 		tracing::warn!(task = %id, %state, attempt, code = ?failure.code, "{failure}");
 	} else {

@@ -1,7 +1,7 @@
 //! Whether a result is what was asked for.
 
-use crate::picture::Picture;
 use crate::scheduler::Submission;
+use crate::store::Upload;
 use cuckoo_coordinator_api::{
 	app::picture_path,
 	error::{Code, Refusal},
@@ -18,10 +18,10 @@ use cuckoo_coordinator_api::{
 ///
 /// `INVALID_REQUEST` for other parameters or another model, `BAD_PICTURE` for pictures that are
 /// missing or differ; the message says which.
-pub(super) fn verify(
+pub(super) fn verify<'a>(
 	submission: &Submission,
 	result: &TaskResult,
-	uploaded: impl Fn(u32) -> Option<Picture>,
+	uploaded: impl Fn(u32) -> Option<&'a Upload>,
 ) -> Result<Vec<PictureRef>, Refusal> {
 	let invalid = |message: &str| Err(Refusal::new(Code::InvalidRequest, message));
 	let bad_picture = |message: String| Refusal::new(Code::BadPicture, message);
@@ -48,7 +48,7 @@ pub(super) fn verify(
 		}
 		let picture = uploaded(index)
 			.ok_or_else(|| bad_picture(format!("picture {index} was not uploaded")))?;
-		if hex_array(&signed.digest) != Some(picture.digest) {
+		if !signed.digest.eq_ignore_ascii_case(&picture.digest) {
 			return Err(bad_picture(format!(
 				"the pixels of picture {index} have another digest than the result says"
 			)));
@@ -58,8 +58,8 @@ pub(super) fn verify(
 			path: picture_path(&result.task_id, index),
 			width: picture.width,
 			height: picture.height,
-			bytes: picture.png.len() as u64,
-			digest: hex::encode(picture.digest),
+			bytes: picture.bytes,
+			digest: picture.digest.clone(),
 		});
 	}
 	Ok(pictures)
@@ -68,7 +68,6 @@ pub(super) fn verify(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use bytes::Bytes;
 	use cuckoo_coordinator_api::{
 		miner::PictureDigest,
 		task::{TaskId, TaskRequest},
@@ -81,9 +80,15 @@ mod tests {
 		Submission { spec: Arc::new(spec), model_digest: "Ab".repeat(32) }
 	}
 
-	fn uploaded(index: u32) -> Option<Picture> {
-		let png = Bytes::from_static(b"png");
-		(index < 2).then(|| Picture { png, width: 512, height: 512, digest: [index as u8; 32] })
+	fn uploads() -> Vec<Upload> {
+		let upload = |index: u8| Upload {
+			name: String::new(),
+			bytes: 3,
+			width: 512,
+			height: 512,
+			digest: hex::encode([index; 32]),
+		};
+		(0..2).map(upload).collect()
 	}
 
 	fn result() -> TaskResult {
@@ -102,7 +107,9 @@ mod tests {
 
 	#[test]
 	fn a_good_result_passes() {
-		let pictures = verify(&submission(), &result(), uploaded).unwrap();
+		let uploads = uploads();
+		let pictures =
+			verify(&submission(), &result(), |index| uploads.get(index as usize)).unwrap();
 		assert_eq!(pictures.len(), 2);
 		assert_eq!(pictures[1].path, picture_path(&result().task_id, 1));
 		assert_eq!((pictures[1].bytes, pictures[1].width), (3, 512));
@@ -110,10 +117,11 @@ mod tests {
 
 	#[test]
 	fn each_difference_is_refused() {
+		let uploads = uploads();
 		let refused = |change: fn(&mut TaskResult)| {
 			let mut result = result();
 			change(&mut result);
-			verify(&submission(), &result, uploaded).unwrap_err()
+			verify(&submission(), &result, |index| uploads.get(index as usize)).unwrap_err()
 		};
 		assert_eq!(refused(|r| r.parameters = "00".repeat(32)).code, Code::InvalidRequest);
 		assert_eq!(refused(|r| r.parameters.clear()).code, Code::InvalidRequest);
@@ -122,7 +130,8 @@ mod tests {
 		assert_eq!(refused(|r| drop(r.pictures.pop())).code, Code::BadPicture);
 		assert_eq!(refused(|r| r.pictures.swap(0, 1)).code, Code::BadPicture);
 		assert_eq!(refused(|r| r.pictures[1].digest = "00".repeat(32)).code, Code::BadPicture);
-		let missing = verify(&submission(), &result(), |index| uploaded(index * 2)).unwrap_err();
+		let every_other = |index: u32| uploads.get(2 * index as usize);
+		let missing = verify(&submission(), &result(), every_other).unwrap_err();
 		assert!(missing.message.contains("picture 1 was not uploaded"), "{missing}");
 	}
 }

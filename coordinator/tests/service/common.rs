@@ -9,7 +9,7 @@ use cuckoo_coordinator::{
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
 	scheduler::SchedulerOptions,
 	service::{Identity, Service},
-	store::{MemoryStore, Retention},
+	store::{Durability, Retention, Store},
 };
 use cuckoo_coordinator_api::{
 	error::{refusal, Code, Refusal},
@@ -28,10 +28,13 @@ use jsonrpsee::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use sp_crypto_hashing::blake2_256;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use subxt_signer::sr25519::{dev, Keypair};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The model that the miners of these tests offer.
 pub const MODEL: &str = "plumbing";
@@ -44,7 +47,8 @@ pub struct Coordinator {
 	pub registry: watch::Sender<Arc<RegistrySnapshot>>,
 	pub apps: String,
 	pub miners: String,
-	_stop: ServerHandle,
+	stop: ServerHandle,
+	keeper: JoinHandle<()>,
 }
 
 /// A registration of a miner whose stake is `weight`.
@@ -67,36 +71,56 @@ impl Coordinator {
 
 	/// With these miners registered, and these limits.
 	pub async fn start_with(miners: Vec<MinerRegistration>, options: SchedulerOptions) -> Self {
+		let store = Store::in_memory(Retention::default()).unwrap();
+		Self::launch(store, miners, options, [0, 0]).await
+	}
+
+	/// With its store in a directory.
+	pub async fn start_in(dir: &Path, miners: Vec<MinerRegistration>) -> Self {
+		let options = SchedulerOptions::default();
+		Self::launch(open_store(dir), miners, options, [0, 0]).await
+	}
+
+	/// At these ports, for apps and for miners.
+	pub async fn launch(
+		store: Store,
+		miners: Vec<MinerRegistration>,
+		options: SchedulerOptions,
+		[app_port, miner_port]: [u16; 2],
+	) -> Self {
 		let identity = Identity {
 			genesis: GENESIS,
 			operator: dev::eve().public_key().0,
 			operator_address: "coordinator".into(),
 			stash: "stash of the coordinator".into(),
 		};
-		let store = Box::new(MemoryStore::new(Retention::default()));
 		let service = Arc::new(Service::new(identity, options, store, ChaCha20Rng::from_entropy()));
 		let (registry, registries) =
 			watch::channel(Arc::new(RegistrySnapshot { block: 1, miners }));
-		let loopback = "127.0.0.1:0".parse().unwrap();
-		let apps = listener::bind(loopback, "apps", "--app-listen").await.unwrap();
-		let miners = listener::bind(loopback, "miners", "--miner-listen").await.unwrap();
+		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+		let apps = listener::bind(loopback(app_port), "apps", "--app-listen").await.unwrap();
+		let miners =
+			listener::bind(loopback(miner_port), "miners", "--miner-listen").await.unwrap();
 		let (stop_handle, stop) = stop_channel();
-		let coordinator = Self {
-			apps: apps.local_addr().unwrap().to_string(),
-			miners: miners.local_addr().unwrap().to_string(),
-			service: service.clone(),
-			registry,
-			_stop: stop,
-		};
+		let addresses = [&apps, &miners].map(|at| at.local_addr().unwrap().to_string());
 		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));
 		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle));
-		tokio::spawn({
+		let keeper = tokio::spawn({
 			let service = service.clone();
 			async move { service.run(registries).await }
 		});
 		let registered = || service.health().finalized_block == 1;
 		eventually("the registry is read", registered).await;
-		coordinator
+		let [apps, miners] = addresses;
+		Self { service, registry, apps, miners, stop, keeper }
+	}
+
+	/// Stops it and waits until it has let go of its store. Its clients must be gone.
+	pub async fn stop(self) {
+		let Self { service, stop, keeper, .. } = self;
+		stop.stop().unwrap();
+		keeper.abort();
+		eventually("all let go of the store", || Arc::strong_count(&service) == 1).await;
 	}
 
 	/// A client for the JSON-RPC methods of apps.
@@ -128,6 +152,11 @@ impl Coordinator {
 		let (status, content) = (answer.status().as_u16(), content.unwrap_or("").to_owned());
 		(status, content, answer.bytes().await.unwrap())
 	}
+}
+
+/// The store in a directory.
+pub fn open_store(dir: &Path) -> Store {
+	Store::open(dir, "test", None, Durability::Commit, Retention::default()).unwrap()
 }
 
 /// Waits for something that is about to become true; fails after ten seconds.

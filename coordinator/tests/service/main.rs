@@ -2,5 +2,7 @@
 
 mod apps;
 mod common;
+mod crash;
 mod miners;
 mod program;
+mod restart;

@@ -100,7 +100,7 @@ async fn a_poll_waits_for_work() {
 	assert!((1..4).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
 	let (held, id) = tokio::join!(miner.take(), async {
 		tokio::time::sleep(Duration::from_millis(200)).await;
-		coordinator.service.offer(request("x")).unwrap().task_id
+		coordinator.service.offer(request("x")).await.unwrap().task_id
 	});
 	assert_eq!(held.task_id, id);
 }
@@ -109,7 +109,7 @@ async fn a_poll_waits_for_work() {
 async fn pictures_other_than_asked_for_are_refused() {
 	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	coordinator.service.offer(request("x")).unwrap();
+	coordinator.service.offer(request("x")).await.unwrap();
 	let held = miner.take().await;
 	let (width, height) = (held.spec.width, held.spec.height);
 	let good = pixels(&held.spec, 0);
@@ -150,7 +150,7 @@ async fn a_picture_is_received_once_at_a_time() {
 	use tokio::io::AsyncWriteExt;
 	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	coordinator.service.offer(request("x")).unwrap();
+	coordinator.service.offer(request("x")).await.unwrap();
 	let held = miner.take().await;
 	let head = format!(
 		"PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 9000\r\n\r\nstart",
@@ -184,7 +184,7 @@ async fn a_result_is_accepted_exactly_once() {
 	let miners = vec![registration(&dev::alice(), 1), registration(&dev::bob(), 1)];
 	let coordinator = Coordinator::start(miners).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	let id = coordinator.service.offer(request("x")).unwrap().task_id;
+	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
 	let held = miner.take().await;
 	let thief = TestMiner::connect(&coordinator, dev::bob()).await;
 	miner.upload_all(&held).await;
@@ -209,6 +209,12 @@ async fn a_result_is_accepted_exactly_once() {
 	assert_eq!(miner.submit(&result).await.unwrap(), TaskState::Done, "the same again");
 	assert_eq!(code(miner.submit(&later).await), Code::NoLease);
 	assert_eq!(code(thief.submit(&result).await), Code::NoLease, "not the holder");
+	let mut other = result.clone();
+	other.pictures[0].digest = "00".repeat(32);
+	assert_eq!(code(miner.submit(&other).await), Code::ConflictingResult);
+	other.pictures.clear();
+	assert_eq!(code(miner.submit(&other).await), Code::ConflictingResult);
+	assert_eq!(miner.submit(&result).await.unwrap(), TaskState::Done, "and the same yet again");
 	let status = coordinator.service.status(&id).unwrap();
 	assert_eq!((status.state, status.changed_at), (TaskState::Done, changed_at));
 	assert_eq!(coordinator.service.miners().iter().map(|m| m.tasks_done).sum::<u64>(), 1);
@@ -239,7 +245,7 @@ async fn the_task_of_a_miner_that_vanishes_is_finished_by_another() {
 	heir.upload_all(&held).await;
 	assert_eq!(heir.submit(&result).await.unwrap(), TaskState::Done);
 
-	// The first one comes back late.
+	// The first one comes back too late.
 	let late = TestMiner::connect(&coordinator, dev::alice()).await;
 	assert_eq!(code(late.submit(&TestMiner::result(&lost)).await), Code::NoLease);
 	let status = app.wait_task(id, Some(1)).await.unwrap();
@@ -252,7 +258,7 @@ async fn a_task_that_nobody_can_render_fails_with_the_last_reason() {
 	let keys = [dev::alice(), dev::bob(), dev::charlie()];
 	let coordinator =
 		Coordinator::start(keys.iter().map(|key| registration(key, 1)).collect()).await;
-	let id = coordinator.service.offer(request("x")).unwrap().task_id;
+	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
 	for key in keys {
 		let miner = TestMiner::connect(&coordinator, key).await;
 		let held = miner.take().await;

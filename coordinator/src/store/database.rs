@@ -1,0 +1,224 @@
+//! The store in one redb file.
+
+use super::tables::{
+	decode, events_of, uploads_of, Tables, BY_END, ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META,
+	NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
+};
+use super::{Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload};
+use crate::scheduler::{Event, TaskRecord};
+use cuckoo_coordinator_api::task::TaskId;
+use redb::{
+	backends::InMemoryBackend, Database, DatabaseError, ReadTransaction, ReadableDatabase,
+	ReadableTable, WriteTransaction,
+};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The layout of the tables that this program reads and writes.
+const KNOWN_FORMAT: u64 = 1;
+/// What the database may hold of its file in memory.
+const CACHE_BYTES: usize = 128 << 20;
+
+/// Tasks in one file, which this process alone may have open.
+pub struct RedbStore {
+	database: Database,
+	durability: Durability,
+	retention: Retention,
+}
+
+impl RedbStore {
+	/// Opens a file, which is made if it is missing.
+	///
+	/// # Errors
+	///
+	/// It is in use, of an unknown format, or broken.
+	pub fn open(
+		path: &Path,
+		durability: Durability,
+		retention: Retention,
+	) -> Result<Self, StoreError> {
+		let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+		let database = opened.map_err(|error| match error {
+			DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
+			DatabaseError::UpgradeRequired(version) => StoreError::Format {
+				path: path.to_owned(),
+				found: format!("redb {version}"),
+				known: KNOWN_FORMAT,
+			},
+			error => StoreError::Open { path: path.to_owned(), error: Box::new(error.into()) },
+		})?;
+		Self::prepare(database, path, durability, retention)
+	}
+
+	/// A store that is gone when it is dropped.
+	pub fn in_memory(retention: Retention) -> Result<Self, StoreError> {
+		let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
+		Self::prepare(database, Path::new("in memory"), Durability::Commit, retention)
+	}
+
+	/// Makes the tables where they are missing, and sees that it knows them where they are not.
+	fn prepare(
+		database: Database,
+		path: &Path,
+		durability: Durability,
+		retention: Retention,
+	) -> Result<Self, StoreError> {
+		let store = Self { database, durability, retention };
+		let transaction = store.begin(Durability::Commit)?;
+		{
+			let mut tables = Tables::open(&transaction)?;
+			let found = tables.meta.get(FORMAT)?.map(|format| format.value());
+			match found {
+				None => drop(tables.meta.insert(FORMAT, KNOWN_FORMAT)?),
+				Some(KNOWN_FORMAT) => {},
+				Some(found) => {
+					return Err(StoreError::Format {
+						path: path.to_owned(),
+						found: found.to_string(),
+						known: KNOWN_FORMAT,
+					});
+				},
+			}
+		}
+		transaction.commit()?;
+		Ok(store)
+	}
+
+	/// Sees that the store is of this owner, or makes it so if it is new.
+	///
+	/// # Errors
+	///
+	/// It is somebody else's.
+	pub fn claim(&self, owner: &str) -> Result<(), StoreError> {
+		let transaction = self.begin(Durability::Commit)?;
+		{
+			let mut texts = transaction.open_table(TEXTS)?;
+			let found = texts.get(OWNER)?.map(|found| found.value().to_owned());
+			match found {
+				None => drop(texts.insert(OWNER, owner)?),
+				Some(found) if found == owner => {},
+				Some(found) => {
+					return Err(StoreError::Foreign { found, owner: owner.to_owned() });
+				},
+			}
+		}
+		Ok(transaction.commit()?)
+	}
+
+	fn begin(&self, durability: Durability) -> Result<WriteTransaction, StoreError> {
+		let mut transaction = self.database.begin_write()?;
+		match durability {
+			// After a crash the file opens at once instead of being read through.
+			Durability::Commit => transaction.set_quick_repair(true),
+			Durability::Eventual => transaction.set_durability(redb::Durability::None)?,
+		}
+		Ok(transaction)
+	}
+
+	/// What the last run left to be done.
+	pub fn unfinished(&self) -> Result<Unfinished, StoreError> {
+		let read = self.database.begin_read()?;
+		let mut unfinished = Unfinished {
+			next_sequence: read
+				.open_table(META)?
+				.get(NEXT_SEQUENCE)?
+				.map(|next| next.value())
+				.unwrap_or_default(),
+			latest: read.open_table(BY_END)?.last()?.map_or(0, |(key, _)| key.value().0),
+			..Unfinished::default()
+		};
+		let uploads = read.open_table(UPLOADS)?;
+		for entry in read.open_table(UNFINISHED)?.iter()? {
+			let record: TaskRecord = decode(entry?.1.value())?;
+			unfinished.latest = unfinished.latest.max(record.changed_at);
+			for ((_, attempt, index), upload) in uploads_of(&uploads, record.sequence, None)? {
+				unfinished.uploads.push(((record.id.clone(), attempt, index), upload));
+			}
+			unfinished.tasks.push(record);
+		}
+		Ok(unfinished)
+	}
+
+	fn sequence(read: &ReadTransaction, id: &TaskId) -> Result<Option<u64>, StoreError> {
+		Ok(read.open_table(IDS)?.get(id.as_str())?.map(|sequence| sequence.value()))
+	}
+}
+
+impl TaskStore for RedbStore {
+	fn write(&self, group: &[Entry]) -> Result<Vec<String>, StoreError> {
+		let last: HashMap<&TaskId, usize> = group
+			.iter()
+			.enumerate()
+			.filter_map(|(place, entry)| match entry {
+				Entry::Change(change) => Some((&change.record.id, place)),
+				_ => None,
+			})
+			.collect();
+		let transaction = self.begin(self.durability)?;
+		let garbage = {
+			let mut tables = Tables::open(&transaction)?;
+			for (place, entry) in group.iter().enumerate() {
+				match entry {
+					Entry::Change(change) => {
+						tables.change(change, last[&change.record.id] == place)?;
+					},
+					Entry::Upload { id, attempt, index, upload } => {
+						tables.upload(id, *attempt, *index, upload)?;
+					},
+					Entry::Abandon { id, attempt } => tables.abandon(id, *attempt)?,
+					Entry::Evidence { id, evidence } => tables.evidence(id, evidence)?,
+					Entry::Prune { now } => {
+						let too_old = now.saturating_sub(self.retention.age_ms);
+						tables.prune(too_old, self.retention.bytes)?;
+					},
+				}
+			}
+			std::mem::take(&mut tables.garbage)
+		};
+		transaction.commit()?;
+		Ok(garbage)
+	}
+
+	fn sync(&self) -> Result<(), StoreError> {
+		Ok(self.begin(Durability::Commit)?.commit()?)
+	}
+
+	fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
+		let read = self.database.begin_read()?;
+		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
+		for table in [UNFINISHED, ENDED] {
+			if let Some(record) = read.open_table(table)?.get(sequence)? {
+				return decode(record.value()).map(Some);
+			}
+		}
+		Ok(None)
+	}
+
+	fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError> {
+		let read = self.database.begin_read()?;
+		match Self::sequence(&read, id)? {
+			Some(sequence) => events_of(&read.open_table(EVENTS)?, sequence),
+			None => Ok(Vec::new()),
+		}
+	}
+
+	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {
+		let read = self.database.begin_read()?;
+		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
+		let upload = read.open_table(UPLOADS)?.get((sequence, attempt, index))?;
+		upload.map(|upload| decode(upload.value())).transpose()
+	}
+
+	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError> {
+		let read = self.database.begin_read()?;
+		let table = read.open_table(EVIDENCE)?;
+		let all = table.range((id.as_str(), 0)..=(id.as_str(), u32::MAX))?;
+		all.map(|entry| decode(entry?.1.value())).collect()
+	}
+}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+	fn from(error: E) -> Self {
+		Self::Database(Box::new(error.into()))
+	}
+}

@@ -1,0 +1,228 @@
+//! How tasks are laid out in the database. Values are JSON: it names its fields, so that a later version
+//! can add some and still read what an earlier one wrote.
+
+use super::{Evidence, RecordError, StoreError, Upload};
+use crate::scheduler::{Change, Event, Millis, TaskRecord};
+use cuckoo_coordinator_api::task::{TaskId, TaskState};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::{de::DeserializeOwned, Serialize};
+
+/// Numbers about the whole store, by name.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Texts about the whole store, by name.
+pub(super) const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("texts");
+/// The sequence number of a task, by its name. Everything else goes by the number: what belongs to one
+/// task, and to tasks of one time, lies together.
+pub(super) const IDS: TableDefinition<&str, u64> = TableDefinition::new("ids");
+/// Tasks that have not ended.
+pub(super) const UNFINISHED: TableDefinition<u64, &[u8]> = TableDefinition::new("unfinished");
+/// Tasks that have ended.
+pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ended");
+/// All that happened: by task and number of the event, from 1.
+pub(super) const EVENTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
+/// Uploaded pictures: by task, attempt and index.
+pub(super) const UPLOADS: TableDefinition<(u64, u32, u32), &[u8]> = TableDefinition::new("uploads");
+/// Bytes that an ended task takes: by the time of its end and the task.
+pub(super) const BY_END: TableDefinition<(Millis, u64), u64> = TableDefinition::new("by end");
+/// Results that contradict accepted ones: by the name of the task and the attempt. Not pruned.
+pub(super) const EVIDENCE: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("evidence");
+
+/// In [`META`]: the layout of this module.
+pub(super) const FORMAT: &str = "format";
+/// In [`TEXTS`]: whose tasks these are.
+pub(super) const OWNER: &str = "owner";
+/// In [`META`]: the place of the next offer.
+pub(super) const NEXT_SEQUENCE: &str = "next sequence";
+/// In [`META`]: the bytes of all ended tasks.
+pub(super) const ENDED_BYTES: &str = "ended bytes";
+
+/// Tasks that one pruning removes at most, so that no group becomes large.
+const PRUNED: usize = 1000;
+
+/// The tables, open for writing.
+pub(super) struct Tables<'t> {
+	pub(super) meta: Table<'t, &'static str, u64>,
+	ids: Table<'t, &'static str, u64>,
+	unfinished: Table<'t, u64, &'static [u8]>,
+	ended: Table<'t, u64, &'static [u8]>,
+	events: Table<'t, (u64, u32), &'static [u8]>,
+	uploads: Table<'t, (u64, u32, u32), &'static [u8]>,
+	by_end: Table<'t, (Millis, u64), u64>,
+	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
+	/// Names of pictures that nobody needs any more.
+	pub(super) garbage: Vec<String>,
+}
+
+impl<'t> Tables<'t> {
+	pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+		Ok(Self {
+			meta: transaction.open_table(META)?,
+			ids: transaction.open_table(IDS)?,
+			unfinished: transaction.open_table(UNFINISHED)?,
+			ended: transaction.open_table(ENDED)?,
+			events: transaction.open_table(EVENTS)?,
+			uploads: transaction.open_table(UPLOADS)?,
+			by_end: transaction.open_table(BY_END)?,
+			evidence: transaction.open_table(EVIDENCE)?,
+			garbage: Vec::new(),
+		})
+	}
+
+	/// Logs a change; the record is written only if no later one in the same group replaces it.
+	pub(super) fn change(&mut self, change: &Change, is_last: bool) -> Result<(), StoreError> {
+		let Change { from, event: Some(event), record } = change else { return Ok(()) };
+		let sequence = record.sequence;
+		if from.is_none() {
+			self.ids.insert(record.id.as_str(), sequence)?;
+			self.meta.insert(NEXT_SEQUENCE, sequence + 1)?;
+		}
+		self.events.insert((sequence, record.events), &*encode(event)?)?;
+		if record.state.is_final() {
+			self.close(record)?;
+		} else if is_last {
+			self.unfinished.insert(sequence, &*encode(record)?)?;
+		}
+		Ok(())
+	}
+
+	/// Moves a task to those that have ended.
+	fn close(&mut self, record: &TaskRecord) -> Result<(), StoreError> {
+		let sequence = record.sequence;
+		self.unfinished.remove(sequence)?;
+		let encoded = encode(record)?;
+		self.ended.insert(sequence, &*encoded)?;
+		let accepted = (record.state == TaskState::Done).then_some(record.attempt);
+		let mut bytes = 2 * encoded.len() as u64;
+		for (key, upload) in self.uploads_of(sequence, None)? {
+			if Some(key.1) == accepted {
+				bytes += upload.bytes;
+			} else {
+				self.uploads.remove(key)?;
+				self.garbage.push(upload.name);
+			}
+		}
+		self.by_end.insert((record.changed_at, sequence), bytes)?;
+		let all = self.ended_bytes()? + bytes;
+		self.meta.insert(ENDED_BYTES, all)?;
+		Ok(())
+	}
+
+	pub(super) fn upload(
+		&mut self,
+		id: &TaskId,
+		attempt: u32,
+		index: u32,
+		upload: &Upload,
+	) -> Result<(), StoreError> {
+		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
+		let before = self.uploads.insert((sequence, attempt, index), &*encode(upload)?)?;
+		if let Some(before) = before {
+			self.garbage.push(decode::<Upload>(before.value())?.name);
+		}
+		Ok(())
+	}
+
+	pub(super) fn abandon(&mut self, id: &TaskId, attempt: u32) -> Result<(), StoreError> {
+		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
+		for (key, upload) in self.uploads_of(sequence, Some(attempt))? {
+			self.uploads.remove(key)?;
+			self.garbage.push(upload.name);
+		}
+		Ok(())
+	}
+
+	pub(super) fn evidence(&mut self, id: &TaskId, evidence: &Evidence) -> Result<(), StoreError> {
+		let key = (id.as_str(), evidence.attempt);
+		// The first contradiction proves it; more of them would only take room.
+		if self.evidence.get(key)?.is_none() {
+			self.evidence.insert(key, &*encode(evidence)?)?;
+		}
+		Ok(())
+	}
+
+	/// Removes the tasks that ended before `too_old`, and the oldest while all take more than `most`.
+	pub(super) fn prune(&mut self, too_old: Millis, most: u64) -> Result<(), StoreError> {
+		let mut all = self.ended_bytes()?;
+		for _ in 0..PRUNED {
+			let Some((ended_at, sequence)) = self.by_end.first()?.map(|(key, _)| key.value())
+			else {
+				break;
+			};
+			if ended_at >= too_old && all <= most {
+				break;
+			}
+			let bytes = self.by_end.remove((ended_at, sequence))?.map(|bytes| bytes.value());
+			all = all.saturating_sub(bytes.unwrap_or_default());
+			self.remove(sequence)?;
+		}
+		self.meta.insert(ENDED_BYTES, all)?;
+		Ok(())
+	}
+
+	fn remove(&mut self, sequence: u64) -> Result<(), StoreError> {
+		let record =
+			self.ended.remove(sequence)?.map(|record| decode::<TaskRecord>(record.value()));
+		if let Some(record) = record.transpose()? {
+			self.ids.remove(record.id.as_str())?;
+			for number in 1..=record.events {
+				self.events.remove((sequence, number))?;
+			}
+		}
+		for (key, upload) in self.uploads_of(sequence, None)? {
+			self.uploads.remove(key)?;
+			self.garbage.push(upload.name);
+		}
+		Ok(())
+	}
+
+	fn sequence(&self, id: &TaskId) -> Result<Option<u64>, StoreError> {
+		Ok(self.ids.get(id.as_str())?.map(|sequence| sequence.value()))
+	}
+
+	fn ended_bytes(&self) -> Result<u64, StoreError> {
+		Ok(self.meta.get(ENDED_BYTES)?.map(|bytes| bytes.value()).unwrap_or_default())
+	}
+
+	fn uploads_of(
+		&self,
+		sequence: u64,
+		attempt: Option<u32>,
+	) -> Result<Vec<((u64, u32, u32), Upload)>, StoreError> {
+		uploads_of(&self.uploads, sequence, attempt)
+	}
+}
+
+/// The pictures of a task, in one attempt or in all.
+pub(super) fn uploads_of(
+	uploads: &impl ReadableTable<(u64, u32, u32), &'static [u8]>,
+	sequence: u64,
+	attempt: Option<u32>,
+) -> Result<Vec<((u64, u32, u32), Upload)>, StoreError> {
+	let (first, last) = attempt.map_or((0, u32::MAX), |attempt| (attempt, attempt));
+	uploads
+		.range((sequence, first, 0)..=(sequence, last, u32::MAX))?
+		.map(|entry| {
+			let (key, upload) = entry?;
+			Ok((key.value(), decode(upload.value())?))
+		})
+		.collect()
+}
+
+pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+	serde_json::to_vec(value).map_err(|error| RecordError(error).into())
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+	serde_json::from_slice(bytes).map_err(|error| RecordError(error).into())
+}
+
+/// The events of a task.
+pub(super) fn events_of(
+	events: &impl ReadableTable<(u64, u32), &'static [u8]>,
+	sequence: u64,
+) -> Result<Vec<Event>, StoreError> {
+	events
+		.range((sequence, 0)..=(sequence, u32::MAX))?
+		.map(|entry| decode(entry?.1.value()))
+		.collect()
+}
