@@ -9,12 +9,13 @@
 //! the task.
 //!
 //! - `task`: a task and its record, `timers`: what happens by itself;
-//! - `miners`: who is registered, connected, live and free;
+//! - `miners`: who is registered, connected, live and free, `load`: how busy they are;
 //! - `dispatch`: queues, draws and new leases;
 //! - `leases`: what the holder of a lease may do, and how leases end.
 
 mod dispatch;
 mod leases;
+mod load;
 mod miners;
 mod task;
 mod timers;
@@ -25,6 +26,7 @@ mod random_events;
 mod tests;
 
 pub use leases::Submission;
+pub use load::Load;
 pub use task::TaskRecord;
 
 use crate::assignment::pool::Pool;
@@ -169,17 +171,7 @@ impl Scheduler {
 		rng: &mut dyn RngCore,
 	) -> Result<TaskRecord, Refusal> {
 		self.advance(now);
-		if self.draining {
-			return Err(shutting_down());
-		}
-		request.check()?;
-		let model = self.resolve_model(request.model.as_deref())?;
-		if self.queued >= self.options.max_queued {
-			return Err(Refusal::new(
-				Code::Busy,
-				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
-			));
-		}
+		let model = self.admit(&request)?;
 		let seed = request.seed.unwrap_or_else(|| rng.next_u64() & MAX_SEED);
 		let id = TaskId::from_bytes(random_bytes(rng));
 		let record = TaskRecord {
@@ -213,6 +205,26 @@ impl Scheduler {
 		self.enqueue(&id);
 		self.dispatch(now, rng);
 		Ok(self.tasks[&id].record.clone())
+	}
+
+	/// The model that would render a request, if the request would be taken in now.
+	///
+	/// # Errors
+	///
+	/// Those of [`Self::offer`].
+	pub fn admit(&self, request: &TaskRequest) -> Result<String, Refusal> {
+		if self.draining {
+			return Err(shutting_down());
+		}
+		request.check()?;
+		let model = self.resolve_model(request.model.as_deref())?;
+		if self.queued >= self.options.max_queued {
+			return Err(Refusal::new(
+				Code::Busy,
+				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
+			));
+		}
+		Ok(model)
 	}
 
 	fn resolve_model(&self, asked: Option<&str>) -> Result<String, Refusal> {

@@ -99,6 +99,16 @@ impl Service {
 		})
 	}
 
+	/// Takes a task back if it waits for a miner: the app that wanted it has gone.
+	pub fn cancel_queued(&self, id: &TaskId) {
+		self.with(|state, now| {
+			let task = state.store.task(id);
+			if task.is_some_and(|task| task.state == TaskState::Queued) {
+				state.scheduler.cancel(id, now, &mut state.rng);
+			}
+		});
+	}
+
 	/// A task as it is now and after each change. Of several changes in a row only the last may be
 	/// seen; the end of the task always is.
 	///

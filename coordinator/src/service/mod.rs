@@ -2,12 +2,13 @@
 //! tasks to change. All of it sits behind one lock that is held for microseconds and never across a
 //! wait.
 //!
-//! - `apps`: what apps may do; `miners`: what miners may do;
+//! - `apps`: what apps may do; `miners`: what miners may do; `quote`: what a task would take;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
 mod miners;
+mod quote;
 mod verification;
 
 pub(crate) use apps::unknown_task;
@@ -19,8 +20,13 @@ use crate::scheduler::{Effects, Millis, Scheduler, SchedulerOptions, TaskRecord}
 use crate::sessions::Sessions;
 use crate::store::TaskStore;
 use clock::SteadyClock;
-use cuckoo_coordinator_api::{error::Refusal, signing::Audience, task::TaskId};
+use cuckoo_coordinator_api::{
+	error::Refusal,
+	signing::Audience,
+	task::{TaskId, TaskState},
+};
 use parking_lot::Mutex;
+use quote::TaskTimes;
 use rand_chacha::ChaCha20Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +72,8 @@ struct State {
 	followed: HashMap<TaskId, watch::Sender<Arc<TaskRecord>>>,
 	/// Names, seeds, leases and draws come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
+	/// How long tasks took lately.
+	times: TaskTimes,
 	/// The finalized block to which the registry belongs.
 	block: u64,
 }
@@ -88,6 +96,7 @@ impl Service {
 				sessions: Sessions::default(),
 				followed: HashMap::new(),
 				rng,
+				times: TaskTimes::default(),
 				block: 0,
 			}),
 		}
@@ -177,7 +186,13 @@ impl State {
 	}
 
 	fn publish_task(&mut self, record: TaskRecord) {
-		let before = self.store.task(&record.id).map(|known| (known.state, known.attempt));
+		let known = self.store.task(&record.id);
+		let before = known.map(|known| (known.state, known.attempt));
+		if let Some(leased) = known.filter(|known| known.state == TaskState::Leased) {
+			if record.state == TaskState::Verifying {
+				self.times.note(&record.spec, record.changed_at.saturating_sub(leased.changed_at));
+			}
+		}
 		if before != Some((record.state, record.attempt)) {
 			log_change(&record);
 		}
