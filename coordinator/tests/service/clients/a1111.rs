@@ -130,7 +130,6 @@ async fn open_webui_verifies_chooses_a_model_and_generates() {
 #[tokio::test]
 async fn progress_and_interrupt_concern_ones_own_tasks_only() {
 	let (coordinator, miner) = coordinator_and_miner().await;
-	let coordinator = std::sync::Arc::new(coordinator);
 	let mut body = sillytavern_body();
 	body["force_task_id"] = json!("task(mine)");
 	let request = as_user(&coordinator, Method::POST, TXT2IMG).json(&body);
