@@ -111,7 +111,7 @@ fn rename_field<'a>(refusal: &mut Refusal, names: &[(&str, &'a str)]) -> Option<
 	let (field, rest) = refusal.message.split_once(' ')?;
 	let (_, theirs) = names.iter().find(|(ours, _)| *ours == field)?;
 	refusal.message = format!("{theirs} {rest}");
-	Some(theirs)
+	Some(*theirs)
 }
 
 /// Seconds since the Unix epoch.

@@ -109,7 +109,7 @@ struct Payload {
 }
 
 /// Answer to `offerTask`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TaskResult {
 	/// Always "Completed".
 	status: &'static str,

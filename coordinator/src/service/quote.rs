@@ -71,9 +71,11 @@ fn wait_seconds(load: Load, times: Option<&Times>) -> Option<f64> {
 	if load.free > load.queued {
 		return Some(0.0);
 	}
+	if load.slots == 0 {
+		return None;
+	}
 	let at_work = (load.slots - load.free) as f64;
 	let ahead = load.queued as f64 + at_work / 2.0;
-	(load.slots > 0).then_some(())?;
 	Some(ahead * times?.task / load.slots as f64)
 }
 

@@ -19,7 +19,7 @@ use axum::{
 	routing::{any, get, post},
 	Json, Router,
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	task::{TaskState, TaskStatus},
@@ -132,14 +132,13 @@ async fn progress(
 		}));
 	};
 	let steps = status.spec.steps.max(1);
-	let began = DateTime::from_timestamp_millis(status.changed_at as i64).unwrap_or_default();
 	let name = job.name.clone().unwrap_or_else(|| status.task_id.to_string());
 	Json(json!({
 		"progress": part_done(status),
 		"eta_relative": seconds_left(status),
 		"state": state(
 			&name,
-			&began.format("%Y%m%d%H%M%S").to_string(),
+			&timestamp(status.changed_at),
 			status.spec.images,
 			(status.step / steps).min(status.spec.images - 1),
 			status.step % steps,
@@ -164,6 +163,12 @@ fn state(job: &str, since: &str, jobs: u32, job_no: u32, step: u32, steps: u32) 
 	})
 }
 
+/// A time in milliseconds since the Unix epoch as A1111 writes it, but in UTC.
+fn timestamp(time: u64) -> String {
+	let time = i64::try_from(time).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
+	time.unwrap_or_default().format("%Y%m%d%H%M%S").to_string()
+}
+
 /// From 0 to 1; at least 0.01 once a miner is at work, as there.
 fn part_done(status: &TaskStatus) -> f64 {
 	match status.state {
@@ -177,8 +182,8 @@ fn seconds_left(status: &TaskStatus) -> f64 {
 	if status.state != TaskState::Leased {
 		return 0.0;
 	}
-	let now = chrono::Utc::now().timestamp_millis().max(0) as u64;
-	let spent = now.saturating_sub(status.changed_at) as f64 / 1000.0;
+	let began = status.changed_at as f64 / 1000.0;
+	let spent = (Utc::now().timestamp_millis() as f64 / 1000.0 - began).max(0.0);
 	spent / part_done(status) - spent
 }
 

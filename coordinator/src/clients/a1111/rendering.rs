@@ -2,9 +2,9 @@
 
 use super::super::awaited::{Awaited, Finished};
 use super::request::{defaults, Txt2Img};
+use super::timestamp;
 use crate::service::Service;
 use base64::{prelude::BASE64_STANDARD, Engine};
-use chrono::DateTime;
 use cuckoo_coordinator_api::{
 	error::Refusal,
 	task::{TaskId, TaskSpec, TaskStatus},
@@ -24,7 +24,7 @@ pub struct Rendering {
 }
 
 /// What a client is sent.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Answer {
 	/// PNG files in Base64.
 	images: Vec<String>,
@@ -89,7 +89,6 @@ fn info(status: &TaskStatus, batch_size: u32) -> Value {
 	// Picture `i` has the seed `seed + i`.
 	let seeds: Vec<u64> = (0..u64::from(spec.images)).map(|i| spec.seed.wrapping_add(i)).collect();
 	let texts: Vec<String> = seeds.iter().map(|seed| infotext(spec, *seed)).collect();
-	let ended = DateTime::from_timestamp_millis(status.changed_at as i64).unwrap_or_default();
 	json!({
 		"prompt": spec.prompt,
 		"all_prompts": vec![&spec.prompt; images],
@@ -119,7 +118,7 @@ fn info(status: &TaskStatus, batch_size: u32) -> Value {
 		"index_of_first_image": 0,
 		"infotexts": texts,
 		"styles": [],
-		"job_timestamp": ended.format("%Y%m%d%H%M%S").to_string(),
+		"job_timestamp": timestamp(status.changed_at),
 		"clip_skip": 1,
 		"is_using_inpainting_conditioning": false,
 		"version": VERSION,
