@@ -23,7 +23,6 @@ use axum::{
 		header::{HeaderMap, CONTENT_TYPE},
 		StatusCode,
 	},
-	response::IntoResponse,
 	routing::get,
 	Router,
 };

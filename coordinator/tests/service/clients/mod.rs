@@ -10,7 +10,7 @@ mod tasks;
 
 use crate::common::*;
 use base64::{prelude::BASE64_STANDARD, Engine};
-use cuckoo_coordinator_api::task::TaskSpec;
+use cuckoo_coordinator_api::task::{TaskId, TaskSpec};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use std::time::Duration;
@@ -44,6 +44,18 @@ impl Coordinator {
 	/// Gets JSON; status and answer.
 	async fn get_json(&self, path: &str) -> (u16, Value) {
 		answer(self.request(Method::GET, path)).await
+	}
+
+	/// Offers a task for a small picture.
+	async fn offer(&self, prompt: &str) {
+		let body = serde_json::to_value(request(prompt)).unwrap();
+		assert_eq!(self.post_json("/v1/tasks", &body).await.0, 202);
+	}
+
+	/// Takes a task back.
+	async fn cancel(&self, id: &TaskId) {
+		let request = self.request(Method::DELETE, &format!("/v1/tasks/{id}"));
+		assert_eq!(answer(request).await.0, 200);
 	}
 }
 

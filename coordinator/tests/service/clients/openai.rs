@@ -1,11 +1,8 @@
 //! OpenAI's Images, byte by byte where clients look; the real packages are in `packages`.
 
 use super::*;
-use cuckoo_coordinator_api::{
-	error::Code,
-	miner::FailureReason,
-	task::TaskState,
-};
+use cuckoo_coordinator::scheduler::SchedulerOptions;
+use cuckoo_coordinator_api::{miner::FailureReason, task::TaskState};
 use serde_json::json;
 
 fn generation(more: Value) -> Value {
@@ -65,7 +62,7 @@ async fn a_failure_in_a_stream_is_an_event() {
 	let request = coordinator.request(Method::POST, PATH).json(&body);
 	let (answer, ()) = tokio::join!(request.send(), async {
 		let held = miner.take().await;
-		coordinator.service.cancel(&held.task_id).unwrap();
+		coordinator.cancel(&held.task_id).await;
 	});
 	let events = events(&answer.unwrap().text().await.unwrap());
 	assert_eq!(events[0].0, "error");
@@ -78,7 +75,7 @@ async fn errors_have_its_shape() {
 	let (status, answer) = coordinator.post_json(PATH, &json!({ "prompt": "x" })).await;
 	assert_eq!((status, &answer["error"]["code"]), (503, &json!("NO_MINERS")));
 	assert_eq!(answer["error"]["type"], "server_error");
-	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
+	let _miner = TestMiner::connect(&coordinator, dev::alice()).await;
 
 	let unknown = generation(json!({ "model": "dall-e-2" }));
 	for (body, status, code, param) in [
@@ -110,16 +107,6 @@ async fn errors_have_its_shape() {
 		let (got, answer) = self::answer(request).await;
 		assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{answer}");
 	}
-
-	// What was taken back is not to be tried again by the client's own doing.
-	let body = generation(json!({}));
-	let request = post().json(&body);
-	let (answer, ()) = tokio::join!(request.send(), async {
-		let held = miner.take().await;
-		coordinator.service.cancel(&held.task_id).unwrap();
-	});
-	let answer = answer.unwrap();
-	assert_eq!((answer.status().as_u16(), &answer.headers()["x-should-retry"] == "false"), (409, true));
 }
 
 #[tokio::test]
@@ -155,16 +142,29 @@ async fn a_client_that_goes_away_leaves_nothing_in_the_queue() {
 
 #[tokio::test]
 async fn a_task_that_fails_says_why() {
-	let (coordinator, miner) = coordinator_and_miner().await;
-	let body = generation(json!({}));
-	let request = coordinator.request(Method::POST, PATH).json(&body);
-	let ((status, answer), id) = tokio::join!(answer(request), async {
+	let options = SchedulerOptions { max_faults: 1, ..SchedulerOptions::default() };
+	let coordinator = Coordinator::start_with(vec![registration(&dev::alice(), 1)], options).await;
+	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
+	let request = coordinator.request(Method::POST, PATH).json(&generation(json!({})));
+	let (answer, ()) = tokio::join!(request.send(), async {
 		let held = miner.take().await;
 		miner.fail(&held, FailureReason::Internal).await.unwrap();
+	});
+	let answer = answer.unwrap();
+	// What has failed everywhere is not to be tried again by the package's own doing.
+	assert_eq!(answer.headers()["x-should-retry"], "false");
+	assert_eq!(answer.status(), 503);
+	let answer: Value = answer.json().await.unwrap();
+	assert_eq!(answer["error"]["code"], "FAILED_EVERYWHERE");
+}
+
+#[tokio::test]
+async fn going_down_answers_those_who_wait() {
+	let coordinator = Coordinator::start(vec![]).await;
+	let request = coordinator.request(Method::POST, PATH).json(&generation(json!({})));
+	let ((status, answer), ()) = tokio::join!(answer(request), async {
+		eventually("it waits", || coordinator.service.info().queued == 1).await;
 		coordinator.service.drain(Duration::ZERO).await;
-		held.task_id
 	});
 	assert_eq!((status, &answer["error"]["code"]), (503, &json!("SHUTTING_DOWN")), "{answer}");
-	let failure = coordinator.service.status(&id).unwrap().failure.unwrap();
-	assert_eq!(failure.code, Code::ShuttingDown);
 }

@@ -126,7 +126,7 @@ async fn the_relay_answers_as_a1111_does() {
 async fn a_client_that_goes_away_leaves_nothing_in_the_queue() {
 	// The one miner is busy.
 	let (coordinator, miner) = coordinator_and_miner().await;
-	coordinator.service.offer(request("x")).unwrap();
+	coordinator.offer("x").await;
 	let held = miner.take().await;
 	let relayed = coordinator
 		.request(Method::POST, "/task/sd/sdapi/v1/txt2img")

@@ -93,14 +93,14 @@ async fn a_quote_offers_nothing() {
 	assert_eq!(coordinator.service.info().queued + coordinator.service.info().running, 0);
 
 	// Once something was rendered there are times, and who is busy makes others wait.
-	coordinator.service.offer(request("x")).unwrap();
+	coordinator.offer("x").await;
 	let held = miner.take().await;
 	tokio::time::sleep(Duration::from_millis(20)).await;
 	let busy = Quote { free_slots: 0, wait_seconds: None, ..idle };
 	assert_eq!(quote().await, busy);
 	miner.finish(&held).await;
-	coordinator.service.offer(request("x")).unwrap();
-	coordinator.service.offer(request("y")).unwrap();
+	coordinator.offer("x").await;
+	coordinator.offer("y").await;
 	let waiting = coordinator.app().await.quote_task(request("z")).await.unwrap();
 	assert_eq!((waiting.queued, waiting.free_slots), (1, 0));
 	let render = waiting.render_seconds.unwrap();
