@@ -55,7 +55,8 @@ impl Awaited {
 		match status.state {
 			TaskState::Done => {
 				let picture = |index| self.service.picture(&self.id, index);
-				let pictures = (0..status.pictures.len() as u32).map(picture).collect::<Result<_, _>>()?;
+				let pictures =
+					(0..status.pictures.len() as u32).map(picture).collect::<Result<_, _>>()?;
 				Ok(Finished { status, pictures })
 			},
 			TaskState::Cancelled => Err(Refusal::new(Code::Cancelled, "the task was cancelled")),

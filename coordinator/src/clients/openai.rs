@@ -159,7 +159,9 @@ async fn generate(
 	match offered {
 		Ok((generation, awaited)) if generation.stream == Some(true) => events(awaited),
 		Ok((generation, awaited)) => match awaited.finished().await {
-			Ok(finished) => Json(images(&finished, &generation, base_url(&headers))).into_response(),
+			Ok(finished) => {
+				Json(images(&finished, &generation, base_url(&headers))).into_response()
+			},
 			Err(refusal) => error(refusal),
 		},
 		Err(refusal) => error(refusal),
@@ -201,7 +203,8 @@ fn size(status: &TaskStatus) -> String {
 /// addresses are relative then.
 fn base_url(headers: &HeaderMap) -> String {
 	let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-	let plain = |host: &String| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+	let plain =
+		|host: &String| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
 	let Some(host) = headers.get(HOST).and_then(text).filter(plain) else { return String::new() };
 	// Set by a reverse proxy that ends TLS.
 	let tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");

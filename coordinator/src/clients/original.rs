@@ -179,7 +179,9 @@ fn provider(miner: MinerView, now: DateTime<Utc>) -> GpuProvider {
 fn check(coin: &str, path: &str) -> Result<(), Refusal> {
 	if coin != COIN {
 		let coin: String = coin.chars().take(40).collect();
-		return Err(unsupported(format!("coinSymbol {coin:?} is not served; the only one is {COIN}")));
+		return Err(unsupported(format!(
+			"coinSymbol {coin:?} is not served; the only one is {COIN}"
+		)));
 	}
 	if path != TXT2IMG {
 		let path: String = path.chars().take(80).collect();
@@ -215,9 +217,7 @@ async fn relayed(
 		})
 	};
 	match answer.await {
-		Ok(json) => {
-			([(CONTENT_TYPE, "application/json")], Body::from(json + "\n")).into_response()
-		},
+		Ok(json) => ([(CONTENT_TYPE, "application/json")], Body::from(json + "\n")).into_response(),
 		Err(refusal) => error(refusal),
 	}
 }

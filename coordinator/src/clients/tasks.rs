@@ -180,7 +180,8 @@ mod tests {
 
 	#[test]
 	fn a_preferred_wait_is_read_and_bounded() {
-		let wait = |values: &[&str]| preferred_wait(&headers("prefer", values)).map(|w| w.as_secs());
+		let wait =
+			|values: &[&str]| preferred_wait(&headers("prefer", values)).map(|w| w.as_secs());
 		assert_eq!(wait(&[]), None);
 		assert_eq!(wait(&["respond-async"]), None);
 		assert_eq!(wait(&["wait=5"]), Some(5));

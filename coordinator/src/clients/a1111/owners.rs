@@ -88,15 +88,18 @@ impl Owners {
 	fn with(&self, owner: Owner, act: impl FnOnce(&mut Remembered)) {
 		let mut owners = self.0.lock();
 		if owners.len() >= MAX_OWNERS && !owners.contains_key(&owner) {
-			let oldest = owners.iter().min_by_key(|(_, known)| known.heard).map(|(oldest, _)| *oldest);
+			let oldest =
+				owners.iter().min_by_key(|(_, known)| known.heard).map(|(oldest, _)| *oldest);
 			if let Some(oldest) = oldest {
 				owners.remove(&oldest);
 			}
 		}
 		let heard = Instant::now();
-		let known = owners
-			.entry(owner)
-			.or_insert_with(|| Remembered { heard, model: None, jobs: VecDeque::new() });
+		let known = owners.entry(owner).or_insert_with(|| Remembered {
+			heard,
+			model: None,
+			jobs: VecDeque::new(),
+		});
 		known.heard = heard;
 		act(known);
 	}

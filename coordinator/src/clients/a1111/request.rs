@@ -110,7 +110,11 @@ impl Txt2Img {
 	///
 	/// `UNSUPPORTED` for what would not come out as it is meant, `INVALID_REQUEST` for values that mean
 	/// nothing.
-	pub fn task(&self, preferred: Option<String>, served: &[String]) -> Result<TaskRequest, Refusal> {
+	pub fn task(
+		&self,
+		preferred: Option<String>,
+		served: &[String],
+	) -> Result<TaskRequest, Refusal> {
 		self.check()?;
 		let settings = self.override_settings.as_ref();
 		let named = match settings {
@@ -139,7 +143,8 @@ impl Txt2Img {
 		let asked = asked.or(self.sampler_index.as_ref().filter(filled));
 		let asked = asked.map_or("Euler", String::as_str);
 		let known = SAMPLERS.iter().find(|(name, aliases)| {
-			name.eq_ignore_ascii_case(asked) || aliases.iter().any(|a| a.eq_ignore_ascii_case(asked))
+			name.eq_ignore_ascii_case(asked)
+				|| aliases.iter().any(|a| a.eq_ignore_ascii_case(asked))
 		});
 		known.map_or(asked, |(name, _)| name).to_owned()
 	}
@@ -160,7 +165,10 @@ impl Txt2Img {
 			(scripts.is_some_and(|s| !s.is_empty()), "alwayson_scripts: scripts are not run"),
 			(self.styles.as_ref().is_some_and(|s| !s.is_empty()), "styles: there are none"),
 			(nonzero(self.subseed_strength), "subseed_strength: seeds are not mixed"),
-			(resized.iter().flatten().any(|side| *side > 0), "seed_resize_from: noise is not resized"),
+			(
+				resized.iter().flatten().any(|side| *side > 0),
+				"seed_resize_from: noise is not resized",
+			),
 			(nonzero(self.eta), "eta: each sampler has its own"),
 			(nonzero(self.s_min_uncond), "s_min_uncond: guidance is never left out"),
 			(nonzero(self.s_churn), "s_churn: samplers add no noise of that kind"),
@@ -188,7 +196,9 @@ fn seed(asked: i64) -> Result<Option<u64>, Refusal> {
 		-1 => Ok(None),
 		_ => match u64::try_from(asked) {
 			Ok(seed) => Ok(Some(seed)),
-			Err(_) => Err(invalid(format!("seed is {asked}; it must be -1 for any, or not negative"))),
+			Err(_) => {
+				Err(invalid(format!("seed is {asked}; it must be -1 for any, or not negative")))
+			},
 		},
 	}
 }
@@ -228,7 +238,12 @@ pub fn served_as(served: &[String], asked: &str) -> String {
 	}
 	let name = asked.split(" [").next().unwrap_or(asked);
 	let stem = name.strip_suffix(".safetensors").or_else(|| name.strip_suffix(".ckpt"));
-	[Some(name), stem].into_iter().flatten().find(|name| is_served(name)).unwrap_or(asked).to_owned()
+	[Some(name), stem]
+		.into_iter()
+		.flatten()
+		.find(|name| is_served(name))
+		.unwrap_or(asked)
+		.to_owned()
 }
 
 #[cfg(test)]

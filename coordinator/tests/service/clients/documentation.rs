@@ -6,8 +6,7 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
-const PAGE: &str =
-	include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/app-developer.md"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/app-developer.md"));
 /// The coordinator that the examples name.
 const NAMED: &str = "127.0.0.1:9980";
 

@@ -29,7 +29,8 @@ async fn pictures_come_as_the_client_asks_for_them() {
 	assert_eq!(data.len(), 2);
 	for (index, image) in (0..).zip(data) {
 		assert!(is_picture(&image["b64_json"], &spec(), index));
-		let file = reqwest::get(image["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
+		let file =
+			reqwest::get(image["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
 		assert_eq!(file, png(64, 72, &pixels(&spec(), index)));
 	}
 	for (asked, there, absent) in [("url", "url", "b64_json"), ("b64_json", "b64_json", "url")] {
@@ -82,12 +83,21 @@ async fn errors_have_its_shape() {
 		(json!({}), 400, "INVALID_REQUEST", json!("prompt")),
 		(generation(json!({ "size": "65x64" })), 400, "INVALID_REQUEST", json!("size")),
 		(generation(json!({ "n": "two" })), 400, "INVALID_REQUEST", json!("n")),
-		(generation(json!({ "output_format": "webp" })), 400, "UNSUPPORTED", json!("output_format")),
+		(
+			generation(json!({ "output_format": "webp" })),
+			400,
+			"UNSUPPORTED",
+			json!("output_format"),
+		),
 		(unknown, 404, "UNKNOWN_MODEL", json!("model")),
 	] {
 		let (got, answer) = coordinator.post_json(PATH, &body).await;
 		let error = &answer["error"];
-		assert_eq!((got, &error["code"], &error["param"]), (status, &json!(code), &param), "{body}");
+		assert_eq!(
+			(got, &error["code"], &error["param"]),
+			(status, &json!(code), &param),
+			"{body}"
+		);
 		assert_eq!(error["type"], "invalid_request_error");
 		assert!(error["message"].is_string());
 	}

@@ -48,7 +48,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 /// What of a value does not fit a schema, of the parts of JSON Schema that the document uses.
 fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
 	if let Some(reference) = schema["$ref"].as_str() {
-		let schema = document.pointer(reference.trim_start_matches('#')).expect("it leads somewhere");
+		let schema =
+			document.pointer(reference.trim_start_matches('#')).expect("it leads somewhere");
 		return misfit(document, schema, value, place);
 	}
 	if let Some(choices) = schema["oneOf"].as_array() {
@@ -83,7 +84,8 @@ fn misfit(document: &Value, schema: &Value, value: &Value, place: &str) -> Optio
 	let object = value.as_object()?;
 	let empty = (Vec::new(), Map::new());
 	let required = schema["required"].as_array().unwrap_or(&empty.0);
-	if let Some(missing) = required.iter().find(|name| !object.contains_key(name.as_str().unwrap())) {
+	if let Some(missing) = required.iter().find(|name| !object.contains_key(name.as_str().unwrap()))
+	{
 		return Some(format!("{place} has no {missing}"));
 	}
 	let properties = schema["properties"].as_object().unwrap_or(&empty.1);
@@ -124,7 +126,8 @@ async fn every_route_answers_as_it_is_described() {
 			}
 			let (status, answer) = answer(request).await;
 			let schema = schema_of(&document, responses, status);
-			let schema = schema.unwrap_or_else(|| panic!("{method} {path}: {status} is not described"));
+			let schema =
+				schema.unwrap_or_else(|| panic!("{method} {path}: {status} is not described"));
 			assert_eq!(misfit(&document, schema, &answer, "it"), None, "{method} {path}: {answer}");
 		}
 	}

@@ -34,7 +34,8 @@ fn spec() -> TaskSpec {
 #[tokio::test]
 async fn health_is_as_it_was() {
 	let coordinator = Coordinator::start(vec![]).await;
-	let answer = call(&coordinator, &json!({ "jsonrpc": "2.0", "method": "getHealth", "id": 1 })).await;
+	let answer =
+		call(&coordinator, &json!({ "jsonrpc": "2.0", "method": "getHealth", "id": 1 })).await;
 	assert_eq!(answer, r#"{"jsonrpc":"2.0","id":1,"result":{"status":"healthy"}}"#);
 }
 
@@ -113,7 +114,8 @@ async fn the_relay_answers_as_a1111_does() {
 	let answer: Value = serde_json::from_str(&text).unwrap();
 	assert!(is_picture(&answer["images"][0], &spec(), 0));
 
-	let (status, answer) = self::answer(relayed("0x2E665A4fb314a5d6F1d23fb5bed68a888c829650")).await;
+	let (status, answer) =
+		self::answer(relayed("0x2E665A4fb314a5d6F1d23fb5bed68a888c829650")).await;
 	assert_eq!((status, &answer["error"]), (400, &json!("UNSUPPORTED")));
 	for path in ["/task/llm/sdapi/v1/txt2img", "/task/sd/sdapi/v1/img2img"] {
 		let (status, answer) = coordinator.post_json(path, &body).await;

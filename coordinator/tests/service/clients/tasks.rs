@@ -11,13 +11,15 @@ fn body() -> Value {
 #[tokio::test]
 async fn a_task_is_offered_watched_and_fetched() {
 	let (coordinator, miner) = coordinator_and_miner().await;
-	let offered = coordinator.request(Method::POST, "/v1/tasks").json(&body()).send().await.unwrap();
+	let offered =
+		coordinator.request(Method::POST, "/v1/tasks").json(&body()).send().await.unwrap();
 	assert_eq!(offered.status(), 202);
 	let location = offered.headers()["location"].to_str().unwrap().to_owned();
 	let status: Value = offered.json().await.unwrap();
 	assert_eq!(location, format!("/v1/tasks/{}", status["taskId"].as_str().unwrap()));
 
-	let events = coordinator.request(Method::GET, &format!("{location}/events")).send().await.unwrap();
+	let events =
+		coordinator.request(Method::GET, &format!("{location}/events")).send().await.unwrap();
 	assert_eq!(events.headers()["content-type"], "text/event-stream");
 	let held = miner.take().await;
 	miner.heartbeat(&held, 1).await.unwrap();
@@ -48,7 +50,10 @@ async fn an_offer_may_wait_for_the_end() {
 		miner.finish(&held).await;
 	});
 	let answer = answer.unwrap();
-	assert_eq!((answer.status().as_u16(), &answer.headers()["preference-applied"] == "wait=60"), (200, true));
+	assert_eq!(
+		(answer.status().as_u16(), &answer.headers()["preference-applied"] == "wait=60"),
+		(200, true)
+	);
 	assert_eq!(answer.json::<Value>().await.unwrap()["state"], "done");
 	let unfinished = waiting("1").send().await.unwrap();
 	assert_eq!(unfinished.status(), 202);
@@ -104,7 +109,10 @@ async fn a_quote_offers_nothing() {
 	let waiting = coordinator.app().await.quote_task(request("z")).await.unwrap();
 	assert_eq!((waiting.queued, waiting.free_slots), (1, 0));
 	let render = waiting.render_seconds.unwrap();
-	assert!(render > 0.0 && (waiting.wait_seconds.unwrap() - 1.5 * render).abs() < 1e-9, "{waiting:?}");
+	assert!(
+		render > 0.0 && (waiting.wait_seconds.unwrap() - 1.5 * render).abs() < 1e-9,
+		"{waiting:?}"
+	);
 
 	let other = json!({ "prompt": "x", "model": "other" });
 	let (status, refused) = coordinator.post_json("/v1/tasks?dry_run=true", &other).await;
@@ -125,7 +133,11 @@ async fn refusals_have_a_code_and_a_sentence() {
 		(post("/v1/tasks?dry_run=perhaps"), 400, "INVALID_REQUEST"),
 		(post("/v1/tasks").header("cancel-after", "soon"), 400, "INVALID_REQUEST"),
 		(coordinator.request(Method::POST, "/v1/tasks").json(&json!({})), 400, "INVALID_REQUEST"),
-		(coordinator.request(Method::POST, "/v1/tasks").json(&json!({ "prompt": "x" })), 503, "NO_MINERS"),
+		(
+			coordinator.request(Method::POST, "/v1/tasks").json(&json!({ "prompt": "x" })),
+			503,
+			"NO_MINERS",
+		),
 	] {
 		let (got, answer) = answer(request).await;
 		assert_eq!((got, &answer["code"]), (status, &json!(code)), "{answer}");
