@@ -4,7 +4,7 @@
 use super::super::{invalid, unsupported};
 use cuckoo_coordinator_api::{error::Refusal, task::TaskRequest};
 use serde::Deserialize;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 
 /// The samplers and what else they are called.
 pub const SAMPLERS: [(&str, &[&str]); 4] = [
@@ -16,31 +16,29 @@ pub const SAMPLERS: [(&str, &[&str]); 4] = [
 /// The only schedule: the one that the model's own configuration has.
 pub const SCHEDULER: &str = "automatic";
 
+/// See [`defaults`].
+const DEFAULTS: &str = r#"{
+	"prompt": "", "negative_prompt": "", "styles": null,
+	"seed": -1, "subseed": -1, "subseed_strength": 0.0,
+	"seed_resize_from_h": -1, "seed_resize_from_w": -1,
+	"sampler_name": null, "sampler_index": "Euler", "scheduler": null,
+	"batch_size": 1, "n_iter": 1, "steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512,
+	"restore_faces": null, "tiling": null, "do_not_save_samples": false, "do_not_save_grid": false,
+	"eta": null, "denoising_strength": null, "s_min_uncond": null, "s_churn": null,
+	"s_tmax": null, "s_tmin": null, "s_noise": null,
+	"override_settings": null, "override_settings_restore_afterwards": true,
+	"refiner_checkpoint": null, "refiner_switch_at": null, "disable_extra_networks": false,
+	"firstpass_image": null, "comments": null, "enable_hr": false,
+	"firstphase_width": 0, "firstphase_height": 0, "hr_scale": 2.0, "hr_upscaler": null,
+	"hr_second_pass_steps": 0, "hr_resize_x": 0, "hr_resize_y": 0, "hr_checkpoint_name": null,
+	"hr_sampler_name": null, "hr_scheduler": null, "hr_prompt": "", "hr_negative_prompt": "",
+	"force_task_id": null, "script_name": null, "script_args": [],
+	"send_images": true, "save_images": false, "alwayson_scripts": {}, "infotext": null
+}"#;
+
 /// Every field of a request with the value that it has when it is not sent.
 pub fn defaults() -> Map<String, Value> {
-	let defaults = json!({
-		"prompt": "", "negative_prompt": "", "styles": null,
-		"seed": -1, "subseed": -1, "subseed_strength": 0.0,
-		"seed_resize_from_h": -1, "seed_resize_from_w": -1,
-		"sampler_name": null, "sampler_index": "Euler", "scheduler": null,
-		"batch_size": 1, "n_iter": 1, "steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512,
-		"restore_faces": null, "tiling": null,
-		"do_not_save_samples": false, "do_not_save_grid": false,
-		"eta": null, "denoising_strength": null, "s_min_uncond": null, "s_churn": null,
-		"s_tmax": null, "s_tmin": null, "s_noise": null,
-		"override_settings": null, "override_settings_restore_afterwards": true,
-		"refiner_checkpoint": null, "refiner_switch_at": null, "disable_extra_networks": false,
-		"firstpass_image": null, "comments": null, "enable_hr": false,
-		"firstphase_width": 0, "firstphase_height": 0, "hr_scale": 2.0, "hr_upscaler": null,
-		"hr_second_pass_steps": 0, "hr_resize_x": 0, "hr_resize_y": 0, "hr_checkpoint_name": null,
-		"hr_sampler_name": null, "hr_scheduler": null, "hr_prompt": "", "hr_negative_prompt": "",
-		"force_task_id": null, "script_name": null, "script_args": [],
-		"send_images": true, "save_images": false, "alwayson_scripts": {}, "infotext": null,
-	});
-	match defaults {
-		Value::Object(defaults) => defaults,
-		_ => Map::new(),
-	}
+	serde_json::from_str(DEFAULTS).expect("it is an object in JSON, as a test has seen; qed")
 }
 
 /// What of a body matters here.
@@ -250,6 +248,7 @@ pub fn served_as(served: &[String], asked: &str) -> String {
 mod tests {
 	use super::*;
 	use cuckoo_coordinator_api::error::Code;
+	use serde_json::json;
 
 	fn read(body: Value) -> Result<Txt2Img, Refusal> {
 		Txt2Img::read(body.as_object().unwrap())
