@@ -144,7 +144,7 @@ impl Txt2Img {
 			name.eq_ignore_ascii_case(asked)
 				|| aliases.iter().any(|a| a.eq_ignore_ascii_case(asked))
 		});
-		known.map_or(asked, |(name, _)| name).to_owned()
+		known.map_or(asked, |(name, _)| *name).to_owned()
 	}
 
 	fn check(&self) -> Result<(), Refusal> {

@@ -75,7 +75,7 @@ async fn check(program: impl AsRef<OsStr>, script: &Path) {
 	let coordinator = serving().await;
 	let dir = tempfile::tempdir().unwrap();
 	let base = format!("http://{}/v1", coordinator.apps);
-	let args = [script.as_os_str(), base.as_ref(), MODEL.as_ref(), dir.path().as_os_str()];
+	let args = [script.as_os_str(), OsStr::new(&base), OsStr::new(MODEL), dir.path().as_os_str()];
 	let printed = run(program, &args, dir.path()).await;
 	assert!(printed.contains("all as expected"), "{printed}");
 	let picture = png(64, 72, &pixels(&request("a red bird").resolve(7, MODEL.into()), 0));
