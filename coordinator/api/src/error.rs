@@ -66,8 +66,8 @@ impl Code {
 			Self::FailedEverywhere => 1012,
 			Self::DeadlinePassed => 1013,
 			Self::ShuttingDown => 1014,
-			Self::Unsupported => 1020,
-			Self::Cancelled => 1021,
+			Self::Unsupported => 1030,
+			Self::Cancelled => 1031,
 		}
 	}
 
