@@ -1,6 +1,7 @@
 //! How busy the miners of a model are.
 
 use super::Scheduler;
+use cuckoo_coordinator_api::task::{TaskId, TaskState};
 use std::collections::BTreeSet;
 
 /// How busy those who serve a model are.
@@ -15,6 +16,11 @@ pub struct Load {
 }
 
 impl Scheduler {
+	/// Whether a task waits for a miner.
+	pub fn is_queued(&self, id: &TaskId) -> bool {
+		self.tasks.get(id).is_some_and(|task| task.record.state == TaskState::Queued)
+	}
+
 	/// How busy those who serve a model are. Takes time in the number of miners.
 	pub fn load(&self, model: &str) -> Load {
 		let queued = self.queues.get(model).map_or(0, BTreeSet::len);

@@ -102,8 +102,7 @@ impl Service {
 	/// Takes a task back if it waits for a miner: the app that wanted it has gone.
 	pub fn cancel_queued(&self, id: &TaskId) {
 		self.with(|state, now| {
-			let task = state.store.task(id);
-			if task.is_some_and(|task| task.state == TaskState::Queued) {
+			if state.scheduler.is_queued(id) {
 				state.scheduler.cancel(id, now, &mut state.rng);
 			}
 		});

@@ -20,11 +20,7 @@ use crate::scheduler::{Effects, Millis, Scheduler, SchedulerOptions, TaskRecord}
 use crate::sessions::Sessions;
 use crate::store::TaskStore;
 use clock::SteadyClock;
-use cuckoo_coordinator_api::{
-	error::Refusal,
-	signing::Audience,
-	task::{TaskId, TaskState},
-};
+use cuckoo_coordinator_api::{error::Refusal, signing::Audience, task::TaskId};
 use parking_lot::Mutex;
 use quote::TaskTimes;
 use rand_chacha::ChaCha20Rng;
@@ -186,13 +182,8 @@ impl State {
 	}
 
 	fn publish_task(&mut self, record: TaskRecord) {
-		let known = self.store.task(&record.id);
-		let before = known.map(|known| (known.state, known.attempt));
-		if let Some(leased) = known.filter(|known| known.state == TaskState::Leased) {
-			if record.state == TaskState::Verifying {
-				self.times.note(&record.spec, record.changed_at.saturating_sub(leased.changed_at));
-			}
-		}
+		let before = self.store.task(&record.id).map(|known| (known.state, known.attempt));
+		self.times.see(&record);
 		if before != Some((record.state, record.attempt)) {
 			log_change(&record);
 		}

@@ -1,11 +1,11 @@
 //! What a task would take, before it is offered.
 
 use super::Service;
-use crate::scheduler::{Load, Millis};
+use crate::scheduler::{Load, Millis, TaskRecord};
 use cuckoo_coordinator_api::{
 	app::Quote,
 	error::Refusal,
-	task::{TaskRequest, TaskSpec},
+	task::{TaskId, TaskRequest, TaskSpec, TaskState},
 };
 use std::collections::HashMap;
 
@@ -16,7 +16,11 @@ const MAX_MODELS: usize = 4096;
 
 /// How long tasks took lately, by model, from the lease to the result.
 #[derive(Debug, Default)]
-pub(super) struct TaskTimes(HashMap<String, Times>);
+pub(super) struct TaskTimes {
+	by_model: HashMap<String, Times>,
+	/// When tasks that miners are at work on were leased.
+	leased: HashMap<TaskId, Millis>,
+}
 
 /// Means over the recent tasks of a model.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +32,25 @@ struct Times {
 }
 
 impl TaskTimes {
-	/// A task has taken so long.
-	pub(super) fn note(&mut self, spec: &TaskSpec, took: Millis) {
+	/// A task has changed.
+	pub(super) fn see(&mut self, record: &TaskRecord) {
+		if record.state == TaskState::Leased {
+			self.leased.insert(record.id.clone(), record.changed_at);
+		} else if let Some(leased_at) = self.leased.remove(&record.id) {
+			if record.state == TaskState::Verifying {
+				self.note(&record.spec, record.changed_at.saturating_sub(leased_at));
+			}
+		}
+	}
+
+	fn note(&mut self, spec: &TaskSpec, took: Millis) {
 		let task = took as f64 / 1000.0;
 		let milliunit = task / spec.milliunits() as f64;
-		if let Some(times) = self.0.get_mut(&spec.model) {
+		if let Some(times) = self.by_model.get_mut(&spec.model) {
 			times.task += LAST * (task - times.task);
 			times.milliunit += LAST * (milliunit - times.milliunit);
-		} else if self.0.len() < MAX_MODELS {
-			self.0.insert(spec.model.clone(), Times { task, milliunit });
+		} else if self.by_model.len() < MAX_MODELS {
+			self.by_model.insert(spec.model.clone(), Times { task, milliunit });
 		}
 	}
 }
@@ -51,7 +65,7 @@ impl Service {
 		self.with(|state, _| {
 			let model = state.scheduler.admit(&request)?;
 			let load = state.scheduler.load(&model);
-			let times = state.times.0.get(&model);
+			let times = state.times.by_model.get(&model);
 			let milliunits = request.resolve(0, model.clone()).milliunits();
 			Ok(Quote {
 				milliunits,
@@ -104,7 +118,7 @@ mod tests {
 		(spec.width, spec.height, spec.steps) = (1024, 1024, 1);
 		known.note(&spec, 8_000);
 		known.note(&spec, 16_000);
-		let times = known.0["m"];
+		let times = known.by_model["m"];
 		assert!((times.task - 9.0).abs() < 1e-9 && (times.milliunit - 0.009).abs() < 1e-9);
 	}
 }
