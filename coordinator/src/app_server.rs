@@ -1,6 +1,11 @@
 //! The listener for apps: JSON-RPC over HTTP and WebSocket on `/`, finished pictures on
-//! `/pictures/{task}/{index}`, and `/health`, all on one port.
+//! `/pictures/{task}/{index}`, `/health`, and what the [clients](crate::clients) that apps already have
+//! ask for, all on one port.
 
+use crate::clients::{
+	self,
+	original::{OriginalApiServer, OriginalMethods},
+};
 use crate::listener::{refuse, serve, JsonRpc};
 use crate::service::{unknown_task, Service};
 use axum::{
@@ -11,13 +16,13 @@ use axum::{
 	Json, Router,
 };
 use cuckoo_coordinator_api::{
-	app::{AppApiServer, CoordinatorInfo, MinerView, MAX_WAIT_SECONDS},
+	app::{AppApiServer, CoordinatorInfo, MinerView, Quote, MAX_WAIT_SECONDS},
 	error::{Code, Refusal},
 	task::{TaskId, TaskRequest, TaskStatus},
 };
 use jsonrpsee::{
 	core::{async_trait, SubscriptionResult},
-	server::{PendingSubscriptionSink, StopHandle, SubscriptionMessage},
+	server::{Methods, PendingSubscriptionSink, StopHandle, SubscriptionMessage},
 	types::ErrorObjectOwned,
 };
 use std::io;
@@ -36,14 +41,17 @@ pub async fn serve_apps(
 	max_connections: usize,
 	stop: StopHandle,
 ) -> io::Result<()> {
-	let methods = AppMethods { service: service.clone() }.into_rpc();
-	let rpc = JsonRpc::new(methods.into(), max_connections, false, stop.clone());
+	let mut methods: Methods = AppMethods { service: service.clone() }.into_rpc().into();
+	let original = OriginalMethods { service: service.clone() }.into_rpc();
+	methods.merge(original).expect("no two methods have one name; qed");
+	let rpc = JsonRpc::new(methods, max_connections, false, stop.clone());
 	let router = Router::new()
 		.route("/", any(move |request: Request| rpc.clone().answer(request, |_| ())))
 		.route("/health", get(health))
 		.route("/pictures/{task}/{index}", get(picture))
-		.fallback(nothing_here)
-		.with_state(service);
+		.with_state(service.clone())
+		.merge(clients::router(service))
+		.fallback(nothing_here);
 	serve(listener, max_connections, router, stop).await
 }
 
@@ -66,7 +74,8 @@ async fn picture(
 }
 
 async fn nothing_here() -> Response {
-	let what = "there is nothing here; JSON-RPC is on /, pictures on /pictures/TASK/INDEX";
+	let what = "there is nothing here; JSON-RPC is on /, pictures on /pictures/TASK/INDEX, and \
+		/openapi.json says what else is served";
 	refuse(Refusal::new(Code::UnknownTask, what))
 }
 
@@ -86,6 +95,10 @@ impl AppApiServer for AppMethods {
 
 	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned> {
 		Ok(self.service.offer(request).await?)
+	}
+
+	async fn quote_task(&self, request: TaskRequest) -> Result<Quote, ErrorObjectOwned> {
+		Ok(self.service.quote(request)?)
 	}
 
 	async fn wait_task(

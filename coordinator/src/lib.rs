@@ -7,11 +7,13 @@
 //! - [`store`]: where tasks and pictures are kept, so that nothing promised is lost;
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
 //! - [`app_server`] and [`miner_server`]: the two listeners;
+//! - [`clients`]: other people's APIs on the listener for apps;
 //! - [`startup`]: what must hold before the coordinator starts.
 
 pub mod app_server;
 pub mod assignment;
 pub mod cli;
+pub mod clients;
 pub mod listener;
 pub mod miner_server;
 mod named_errors;

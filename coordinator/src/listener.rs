@@ -4,13 +4,17 @@
 use crate::{named_errors::NameErrors, sessions::Connection};
 use axum::{
 	body::Body,
-	extract::Request,
+	extract::{connect_info::Connected, Request},
 	http::StatusCode,
 	response::{IntoResponse, Response},
-	serve::Listener,
+	serve::{IncomingStream, Listener},
 	Json, Router,
 };
-use cuckoo_coordinator_api::error::{Code, Refusal};
+use cuckoo_coordinator_api::{
+	error::{Code, Refusal},
+	miner::MAX_PICTURE_BYTES,
+	task::IMAGES,
+};
 use jsonrpsee::server::{
 	middleware::rpc::RpcServiceBuilder, BatchRequestConfig, Methods, PingConfig, Server,
 	StopHandle, TowerServiceBuilder,
@@ -34,6 +38,9 @@ use tower::{
 
 /// Largest JSON-RPC request, in bytes.
 pub const MAX_REQUEST_BYTES: u32 = 1024 * 1024;
+/// Largest JSON-RPC answer, in bytes: as many pictures as a task may have, each as large as it may be,
+/// in Base64, and a little more.
+const MAX_RESPONSE_BYTES: u32 = *IMAGES.end() * (MAX_PICTURE_BYTES as u32 / 3 * 4) + 1024 * 1024;
 /// Most calls in one JSON-RPC batch.
 pub const MAX_BATCH: u32 = 32;
 /// Most subscriptions of one connection.
@@ -94,7 +101,8 @@ pub async fn serve(
 	stop: StopHandle,
 ) -> io::Result<()> {
 	let listener = LimitedListener { listener, free: Arc::new(Semaphore::new(max_connections)) };
-	axum::serve(listener, router).with_graceful_shutdown(stop.shutdown()).await
+	let service = router.into_make_service_with_connect_info::<Peer>();
+	axum::serve(listener, service).with_graceful_shutdown(stop.shutdown()).await
 }
 
 /// A listener that closes connections beyond a limit at once, instead of letting them wait.
@@ -130,6 +138,16 @@ impl Listener for LimitedListener {
 
 	fn local_addr(&self) -> io::Result<SocketAddr> {
 		self.listener.local_addr()
+	}
+}
+
+/// The other end of the connection over which a request came: handlers get it as `ConnectInfo`.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, LimitedListener>> for Peer {
+	fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> Self {
+		Self(*stream.remote_addr())
 	}
 }
 
@@ -187,6 +205,7 @@ impl JsonRpc {
 		let builder = Server::builder()
 			.set_rpc_middleware(RpcServiceBuilder::new().layer(NameErrors))
 			.max_request_body_size(MAX_REQUEST_BYTES)
+			.max_response_body_size(MAX_RESPONSE_BYTES)
 			.max_connections(u32::try_from(max_connections).unwrap_or(u32::MAX))
 			.max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
 			.set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))

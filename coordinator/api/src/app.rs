@@ -63,6 +63,28 @@ pub struct MinerView {
 	pub tasks_failed: u64,
 }
 
+/// What a task would take if it were offered now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote {
+	/// The model that would render it.
+	pub model: String,
+	/// Work units in thousandths: pixels × steps × images / 2^20.
+	pub milliunits: u64,
+	/// Tasks that wait for this model.
+	pub queued: u64,
+	/// Tasks that the live miners of this model can hold at once.
+	pub slots: u32,
+	/// How many more they could take now.
+	pub free_slots: u32,
+	/// Expected time until a miner begins, in seconds: 0 if one is free and nothing waits; none if
+	/// nobody serves the model now, or nothing has been rendered with it yet.
+	pub wait_seconds: Option<f64>,
+	/// Expected time from then until the pictures are there, in seconds; none if nothing has been
+	/// rendered with the model yet.
+	pub render_seconds: Option<f64>,
+}
+
 /// The methods for apps. Errors carry the name of their [`Code`](crate::error::Code) in `data`.
 #[rpc(client, server, namespace = "cuckoo")]
 pub trait AppApi {
@@ -77,6 +99,10 @@ pub trait AppApi {
 	/// Offers a task; answers at once, with its id and place in the order of offers.
 	#[method(name = "offerTask")]
 	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// What a task would take, without offering it; refused as [`Self::offer_task`] would be.
+	#[method(name = "quoteTask")]
+	async fn quote_task(&self, request: TaskRequest) -> Result<Quote, ErrorObjectOwned>;
 
 	/// Waits until the task has ended, at most `timeoutSeconds` (default and most: 120), and
 	/// answers with its status then, ended or not.

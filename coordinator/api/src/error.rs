@@ -39,6 +39,10 @@ pub enum Code {
 	DeadlinePassed,
 	/// The coordinator is going down.
 	ShuttingDown,
+	/// The request means something that this network does not do.
+	Unsupported,
+	/// The task was taken back.
+	Cancelled,
 	/// A fault of the coordinator itself.
 	Internal,
 }
@@ -65,17 +69,19 @@ impl Code {
 			Self::DeadlinePassed => 1013,
 			Self::ShuttingDown => 1014,
 			Self::ConflictingResult => 1020,
+			Self::Unsupported => 1030,
+			Self::Cancelled => 1031,
 		}
 	}
 
 	/// The status of an HTTP answer.
 	pub fn http_status(self) -> u16 {
 		match self {
-			Self::InvalidRequest | Self::BadPicture => 400,
+			Self::InvalidRequest | Self::BadPicture | Self::Unsupported => 400,
 			Self::BadSignature | Self::NoSession => 401,
 			Self::NotRegistered | Self::NoLease => 403,
 			Self::UnknownTask | Self::UnknownModel => 404,
-			Self::TaskEnded | Self::ConflictingResult => 409,
+			Self::TaskEnded | Self::Cancelled | Self::ConflictingResult => 409,
 			Self::TooLarge => 413,
 			Self::Busy => 429,
 			Self::Internal => 500,

@@ -93,6 +93,15 @@ impl Miner {
 			.unwrap_or_default()
 	}
 
+	/// How many tasks of a model it can hold at once, and how many more it could take now.
+	pub(super) fn slots(&self, model: &str) -> (usize, usize) {
+		let link = self.link.as_ref().filter(|link| self.registered && link.live);
+		let serves = |link: &&Link| link.models.iter().any(|offer| offer.name == model);
+		let slots = link.filter(serves).map_or(0, |link| link.slots);
+		let free = if self.pooled.is_some() { slots.saturating_sub(self.occupied()) } else { 0 };
+		(slots, free)
+	}
+
 	/// The miner stops letting leases lie.
 	pub(super) fn set_polling(&mut self, polling: bool) {
 		if let Some(link) = &mut self.link {

@@ -9,13 +9,15 @@
 //! that failed by somebody's fault end the task.
 //!
 //! - `task`: a task and its record, `event`: what can happen to it, `timers`: what happens by itself;
-//! - `miners`: who is registered, connected, live and free, `speed`: how fast they are;
+//! - `miners`: who is registered, connected, live and free, `load`: how busy they are, `speed`: how
+//!   fast;
 //! - `dispatch`: queues, draws and new leases;
 //! - `leases`: what the holder of a lease may do, and how leases end.
 
 mod dispatch;
 mod event;
 mod leases;
+mod load;
 mod miners;
 mod speed;
 mod task;
@@ -28,6 +30,7 @@ mod tests;
 
 pub use event::{Change, Event, Version, What};
 pub use leases::{Submission, Verified};
+pub use load::Load;
 pub use task::{LeaseRecord, TaskRecord, Tried};
 
 use crate::assignment::pool::Pool;
@@ -202,17 +205,7 @@ impl Scheduler {
 		rng: &mut dyn RngCore,
 	) -> Result<TaskRecord, Refusal> {
 		self.advance(now);
-		if self.draining {
-			return Err(shutting_down());
-		}
-		request.check()?;
-		let model = self.resolve_model(request.model.as_deref())?;
-		if self.queued >= self.options.max_queued {
-			return Err(Refusal::new(
-				Code::Busy,
-				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
-			));
-		}
+		let model = self.admit(&request)?;
 		let seed = request.seed.unwrap_or_else(|| rng.next_u64() & MAX_SEED);
 		let id = TaskId::from_bytes(random_bytes(rng));
 		let event = Event {
@@ -233,6 +226,26 @@ impl Scheduler {
 		self.enqueue(&id);
 		self.dispatch(now, rng);
 		Ok(self.tasks[&id].record.clone())
+	}
+
+	/// The model that would render a request, if the request would be taken in now.
+	///
+	/// # Errors
+	///
+	/// Those of [`Self::offer`].
+	pub fn admit(&self, request: &TaskRequest) -> Result<String, Refusal> {
+		if self.draining {
+			return Err(shutting_down());
+		}
+		request.check()?;
+		let model = self.resolve_model(request.model.as_deref())?;
+		if self.queued >= self.options.max_queued {
+			return Err(Refusal::new(
+				Code::Busy,
+				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
+			));
+		}
+		Ok(model)
 	}
 
 	fn resolve_model(&self, asked: Option<&str>) -> Result<String, Refusal> {

@@ -96,6 +96,15 @@ impl Service {
 		Err(Refusal::new(Code::TaskEnded, why))
 	}
 
+	/// Takes a task back if it waits for a miner: the app that wanted it has gone.
+	pub fn cancel_queued(&self, id: &TaskId) {
+		self.with(|state, now| {
+			if state.scheduler.is_queued(id) {
+				state.scheduler.cancel(id, now, &mut state.rng);
+			}
+		});
+	}
+
 	/// A task as it is now and after each change. Of several changes in a row only the last may be
 	/// seen; the end of the task always is.
 	///

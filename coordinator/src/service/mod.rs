@@ -5,12 +5,13 @@
 //! What happens under the lock is appended to the [journal](crate::store) under the lock, so in order.
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
-//! - `apps`: what apps may do; `miners`: what miners may do;
+//! - `apps`: what apps may do; `miners`: what miners may do; `quote`: what a task would take;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
 mod miners;
+mod quote;
 mod verification;
 
 pub(crate) use apps::unknown_task;
@@ -28,6 +29,7 @@ use cuckoo_coordinator_api::{
 	task::TaskId,
 };
 use parking_lot::Mutex;
+use quote::TaskTimes;
 use rand_chacha::ChaCha20Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -80,6 +82,8 @@ struct State {
 	sessions: Sessions,
 	/// Names, seeds, leases and draws come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
+	/// How long tasks took lately.
+	times: TaskTimes,
 	/// The finalized block to which the registry belongs.
 	block: u64,
 }
@@ -109,7 +113,14 @@ impl Service {
 		Self {
 			identity,
 			clock,
-			state: Mutex::new(State { scheduler, uploads, sessions, rng, block: 0 }),
+			state: Mutex::new(State {
+				scheduler,
+				uploads,
+				sessions,
+				rng,
+				times: TaskTimes::default(),
+				block: 0,
+			}),
 			journal,
 			pictures,
 			garbage: tokio::sync::Mutex::new(garbage),
@@ -236,6 +247,7 @@ impl Service {
 		}
 		for change in changed {
 			log_change(&change);
+			state.times.see(&change.record);
 			if change.record.state.is_final() {
 				state.uploads.remove(&change.record.id);
 			}

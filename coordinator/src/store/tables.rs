@@ -21,7 +21,10 @@ pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ende
 /// All that happened: by task and number of the event, from 1.
 pub(super) const EVENTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
 /// Uploaded pictures: by task, attempt and index.
-pub(super) const UPLOADS: TableDefinition<(u64, u32, u32), &[u8]> = TableDefinition::new("uploads");
+pub(super) const UPLOADS: TableDefinition<UploadKey, &[u8]> = TableDefinition::new("uploads");
+
+/// Sequence number of the task, attempt and index of a picture.
+pub(super) type UploadKey = (u64, u32, u32);
 /// Bytes that an ended task takes: by the time of its end and the task.
 pub(super) const BY_END: TableDefinition<(Millis, u64), u64> = TableDefinition::new("by end");
 /// Results that contradict accepted ones: by the name of the task and the attempt. Not pruned.
@@ -46,7 +49,7 @@ pub(super) struct Tables<'t> {
 	unfinished: Table<'t, u64, &'static [u8]>,
 	ended: Table<'t, u64, &'static [u8]>,
 	events: Table<'t, (u64, u32), &'static [u8]>,
-	uploads: Table<'t, (u64, u32, u32), &'static [u8]>,
+	uploads: Table<'t, UploadKey, &'static [u8]>,
 	by_end: Table<'t, (Millis, u64), u64>,
 	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
 	/// Names of pictures that nobody needs any more.
@@ -187,17 +190,17 @@ impl<'t> Tables<'t> {
 		&self,
 		sequence: u64,
 		attempt: Option<u32>,
-	) -> Result<Vec<((u64, u32, u32), Upload)>, StoreError> {
+	) -> Result<Vec<(UploadKey, Upload)>, StoreError> {
 		uploads_of(&self.uploads, sequence, attempt)
 	}
 }
 
 /// The pictures of a task, in one attempt or in all.
 pub(super) fn uploads_of(
-	uploads: &impl ReadableTable<(u64, u32, u32), &'static [u8]>,
+	uploads: &impl ReadableTable<UploadKey, &'static [u8]>,
 	sequence: u64,
 	attempt: Option<u32>,
-) -> Result<Vec<((u64, u32, u32), Upload)>, StoreError> {
+) -> Result<Vec<(UploadKey, Upload)>, StoreError> {
 	let (first, last) = attempt.map_or((0, u32::MAX), |attempt| (attempt, attempt));
 	uploads
 		.range((sequence, first, 0)..=(sequence, last, u32::MAX))?

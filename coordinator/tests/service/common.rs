@@ -252,6 +252,23 @@ impl TestMiner {
 		assigned.expect("a task within ten seconds")
 	}
 
+	/// Renders whatever comes, until the session ends.
+	pub fn work(self) {
+		tokio::spawn(async move {
+			while let Ok(assigned) = self.client.poll(self.session.clone(), 10).await {
+				if let Some(held) = assigned {
+					self.finish(&held).await;
+				}
+			}
+		});
+	}
+
+	/// Uploads the pictures of an assignment and hands in the result.
+	pub async fn finish(&self, held: &Assignment) {
+		self.upload_all(held).await;
+		assert_eq!(self.submit(&Self::result(held)).await.unwrap(), TaskState::Done);
+	}
+
 	/// Uploads a picture of an assignment; the status, and the code of a refusal.
 	pub async fn upload(&self, held: &Assignment, index: u32, png: Vec<u8>) -> (u16, Option<Code>) {
 		let path = upload_path(&held.task_id, held.attempt, index);

@@ -1,6 +1,7 @@
 //! The coordinator as its users see it: a real server, real connections, a real process.
 
 mod apps;
+mod clients;
 mod common;
 mod crash;
 mod miners;

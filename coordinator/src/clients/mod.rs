@@ -1,0 +1,157 @@
+//! The clients that apps already have: other people's APIs, served from the same tasks as our own.
+//!
+//! - [`openai`]: OpenAI's Images;
+//! - [`a1111`]: AUTOMATIC1111's web UI;
+//! - [`original`]: the JSON-RPC and the relay of the network before this one;
+//! - [`tasks`]: the REST twin of the `cuckoo_*` methods;
+//! - `awaited`: a task for a client that waits for its pictures.
+//!
+//! Each speaks its client's language in errors too; the names of the codes are the same in all.
+
+mod a1111;
+mod awaited;
+mod openai;
+pub mod original;
+mod tasks;
+
+use crate::listener::MAX_REQUEST_BYTES;
+use crate::service::Service;
+use axum::{
+	body::Bytes,
+	extract::{DefaultBodyLimit, FromRequest, Request},
+	http::{
+		header::{HeaderMap, CONTENT_TYPE},
+		StatusCode,
+	},
+	routing::get,
+	Router,
+};
+use cuckoo_coordinator_api::error::{Code, Refusal};
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The description of every route, for programs and people.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Everything that is served by plain HTTP, except pictures and health.
+pub fn router(service: Arc<Service>) -> Router {
+	let described = || async { ([(CONTENT_TYPE, "application/json")], OPENAPI) };
+	Router::new()
+		.merge(openai::router(service.clone()))
+		.merge(a1111::router(service.clone()))
+		.merge(original::relay(service.clone()))
+		.merge(tasks::router(service))
+		.route("/openapi.json", get(described))
+		.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES as usize))
+}
+
+/// A body of JSON, or what is wrong with it: each API says that in its own form. It must say that it
+/// is JSON, which a web page cannot do towards another site without asking.
+struct JsonBody<T>(Result<T, Refusal>);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+	type Rejection = Infallible;
+
+	async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+		Ok(Self(read_json(request, state).await))
+	}
+}
+
+async fn read_json<S, T>(request: Request, state: &S) -> Result<T, Refusal>
+where
+	S: Send + Sync,
+	T: DeserializeOwned,
+{
+	if !says_json(request.headers()) {
+		return Err(invalid("send the body with the header `Content-Type: application/json`"));
+	}
+	let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+		if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+			let what = format!("the body may have at most {MAX_REQUEST_BYTES} bytes");
+			Refusal::new(Code::TooLarge, what)
+		} else {
+			invalid(format!("the body cannot be read: {}", rejection.body_text()))
+		}
+	})?;
+	let mut reader = serde_json::Deserializer::from_slice(&body);
+	let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+		let path = error.path().to_string();
+		let what = if path == "." { "the body".to_owned() } else { path };
+		invalid(format!("{what} cannot be read: {}", error.inner()))
+	})?;
+	reader.end().map_err(|error| invalid(format!("the body cannot be read: {error}")))?;
+	Ok(value)
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+	let content = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+	let essence = content.split(';').next().unwrap_or("").trim();
+	essence.eq_ignore_ascii_case("application/json")
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+	Refusal::new(Code::InvalidRequest, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Refusal {
+	Refusal::new(Code::Unsupported, message)
+}
+
+/// The status of a refusal's answer.
+fn status(refusal: &Refusal) -> StatusCode {
+	StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Puts the name that a client knows in place of ours for the field that a refusal names first, as all
+/// those about fields do; that name, if there is one.
+fn rename_field<'a>(refusal: &mut Refusal, names: &[(&str, &'a str)]) -> Option<&'a str> {
+	let (field, rest) = refusal.message.split_once(' ')?;
+	let (_, theirs) = names.iter().find(|(ours, _)| *ours == field)?;
+	refusal.message = format!("{theirs} {rest}");
+	Some(*theirs)
+}
+
+/// Seconds since the Unix epoch.
+fn unix_seconds() -> u64 {
+	SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The answer for a path below which nothing else is served.
+fn nothing_here() -> Refusal {
+	Refusal::new(Code::UnknownTask, "there is nothing here; /openapi.json says what is served")
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_description_is_json() {
+		let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+		assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+	}
+
+	#[test]
+	fn fields_are_called_as_the_client_calls_them() {
+		let names = [("images", "n")];
+		let mut refusal = invalid("images is 9; it must be from 1 to 8");
+		assert_eq!(rename_field(&mut refusal, &names), Some("n"));
+		assert_eq!(refusal.message, "n is 9; it must be from 1 to 8");
+		let mut other = invalid("no miner is connected");
+		assert_eq!(rename_field(&mut other, &names), None);
+		assert_eq!(other.message, "no miner is connected");
+	}
+
+	#[test]
+	fn only_json_is_read() {
+		let says = |content: &str| {
+			let mut headers = HeaderMap::new();
+			headers.insert(CONTENT_TYPE, content.parse().unwrap());
+			says_json(&headers)
+		};
+		assert!(says("application/json") && says("Application/JSON; charset=utf-8"));
+		assert!(!says("text/plain") && !says("application/jsonx") && !says_json(&HeaderMap::new()));
+	}
+}
