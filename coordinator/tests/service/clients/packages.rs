@@ -35,6 +35,7 @@ fn installed(name: &str, files: &[&str], install: impl FnOnce(&Path)) -> PathBuf
 
 /// Runs a command in a directory. Tried twice: networks fail.
 fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&str; N]) {
+	let name = program.as_ref().display();
 	let attempt = || Command::new(&program).args(args).current_dir(dir).output();
 	let run =
 		|| attempt().unwrap_or_else(|error| panic!("{}: {error}", program.as_ref().display()));
