@@ -37,12 +37,11 @@ fn installed(name: &str, files: &[&str], install: impl FnOnce(&Path)) -> PathBuf
 fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&str; N]) {
 	let name = program.as_ref().display();
 	let attempt = || Command::new(&program).args(args).current_dir(dir).output();
-	let run =
-		|| attempt().unwrap_or_else(|error| panic!("{}: {error}", program.as_ref().display()));
+	let run = || attempt().unwrap_or_else(|error| panic!("{name}: {error}"));
 	let failed = |output: &Output| !output.status.success();
 	let output = Some(run()).filter(|output| !failed(output)).unwrap_or_else(run);
 	let said = String::from_utf8_lossy(&output.stderr);
-	assert!(!failed(&output), "{} {args:?} fails: {said}", program.as_ref().display());
+	assert!(!failed(&output), "{name} {args:?} fails: {said}");
 }
 
 /// A Python that has the package.
