@@ -16,15 +16,9 @@ use std::{env, process::ExitCode};
 use count::{Cost, REPEATS};
 use network::{ELECTED, VALIDATORS};
 
-/// What is measured; where `pallet-staking` does it otherwise, after a colon what ours does.
-const OPERATIONS: [&str; 6] = [
-	"vote",
-	"claim",
-	"era change",
-	"slash: report",
-	"slash: apply",
-	"slash: settle",
-];
+/// What is measured. The legend of the table says what each is in the two pallets.
+const OPERATIONS: [&str; 6] =
+	["vote", "claim", "era change", "slash: report", "slash: apply", "slash: settle"];
 
 /// The cost of each operation, if there is such an operation.
 type Costs = [Option<Cost>; OPERATIONS.len()];
@@ -104,7 +98,7 @@ fn print_table(measured: &[Measured]) {
 		"{VALIDATORS} validators, {ELECTED} elected; all voters back one of them. State in memory. \
 		 Time in µs, median of up to {REPEATS} runs; reads and writes in different storage keys.\n\n\
 		 - vote: one voter adds 1 CAI / nominates again\n\
-		 - claim: one voter claims / all pages of the validator's era are paid out\n\
+		 - claim: one voter claims / the validator's era is paid out to all voters, page by page\n\
 		 - era change: the two session ends of the election and of the era's beginning\n\
 		 - slash: apply: the hook of the block / the session end\n\
 		 - slash: settle: one voter's part is burnt / done when it is applied\n"

@@ -3,11 +3,9 @@
 use frame::{
 	deps::sp_runtime::{testing::UintAuthorityId, traits::ConvertInto, MultiSignature},
 	testing_prelude::*,
-	traits::fungible::{InspectHold, Mutate},
+	traits::fungible::Mutate,
 };
-use pallet_cuckoo_staking::{
-	Call, CurrentEra, GenesisCandidate, Pools, Pot, Positions, Role,
-};
+use pallet_cuckoo_staking::{Balance, Call, CurrentEra, GenesisCandidate, Pools, Pot, Role};
 
 use crate::{
 	count::measure,
@@ -17,8 +15,6 @@ use crate::{
 	},
 	Costs,
 };
-
-type Balance = pallet_cuckoo_staking::Balance;
 
 /// The slots of a session, and of an era.
 const SESSION_SLOTS: u64 = 600;
@@ -165,8 +161,8 @@ pub fn costs(voters: u32) -> Costs {
 		assert_eq!(before - after, SLASH * before, "the slash was not applied");
 
 		let settle = measure(|run| {
-			let (staker, candidate) = (chosen(run, voters), favourite());
-			act(&staker.clone(), Call::settle { staker, candidate });
+			let staker = chosen(run, voters);
+			act(&voter(0), Call::settle { staker, candidate: favourite() });
 		});
 		[Some(vote), Some(claim), Some(era_change), Some(report), Some(apply), Some(settle)]
 	})
