@@ -24,7 +24,7 @@ impl<T: pallet_session::Config> SessionKeys<T::AccountId> for pallet_session::Pa
 	type Keys = T::Keys;
 
 	fn set_keys(stash: &T::AccountId, keys: T::Keys, proof: Vec<u8>) -> DispatchResult {
-		Self::set_keys(RawOrigin::Signed(stash.clone()).into(), keys, proof)
+		Self::set_keys(frame_system::RawOrigin::Signed(stash.clone()).into(), keys, proof)
 	}
 }
 

@@ -17,7 +17,9 @@ use frame::{
 };
 use tracing::{
 	field::{Field, Visit},
-	span, Event, Metadata, Subscriber,
+	span,
+	subscriber::Interest,
+	Event, Metadata, Subscriber,
 };
 
 /// How often an operation is timed, unless that takes longer than [`PATIENCE`].
@@ -60,8 +62,6 @@ pub fn measure(operation: impl Fn(u32)) -> Cost {
 fn count(operation: impl FnOnce()) -> (usize, usize) {
 	let counter = Arc::new(Counter::default());
 	tracing::subscriber::with_default(counter.clone(), operation);
-	// Or the next operation would still ask whether anybody listens.
-	tracing::callsite::rebuild_interest_cache();
 	let keys = counter.0.lock().expect("no thread panicked");
 	(keys.read.len(), keys.written.len())
 }
@@ -105,6 +105,15 @@ struct Keys {
 struct Counter(Mutex<Keys>);
 
 impl Subscriber for Counter {
+	/// Asks each time, so that no event is made once nobody listens any more.
+	fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+		if self.enabled(metadata) {
+			Interest::sometimes()
+		} else {
+			Interest::never()
+		}
+	}
+
 	fn enabled(&self, metadata: &Metadata<'_>) -> bool {
 		metadata.target() == "state"
 	}

