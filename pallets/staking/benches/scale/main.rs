@@ -104,7 +104,9 @@ fn print_table(measured: &[Measured]) {
 		 - slash: settle: one voter's part is burnt / done when it is applied\n"
 	);
 	if measured.iter().any(|row| row.theirs.is_none()) {
-		println!("`-`: pallet-staking was not measured with so many voters, for the time it takes.\n");
+		println!(
+			"`-`: pallet-staking was not measured with so many voters, for the time it takes.\n"
+		);
 	}
 	println!("{:26} | {:>30} | {:>36}", "", "ours", "pallet-staking");
 	println!(
@@ -135,9 +137,7 @@ fn print_growth(measured: &[Measured]) {
 	for (index, operation) in OPERATIONS.iter().enumerate() {
 		let ours = growth(measured.iter().map(|row| (row.voters, row.ours[index])));
 		let theirs = growth(
-			measured
-				.iter()
-				.filter_map(|row| row.theirs.map(|theirs| (row.voters, theirs[index]))),
+			measured.iter().filter_map(|row| row.theirs.map(|theirs| (row.voters, theirs[index]))),
 		);
 		println!("{operation}: ours {ours}; pallet-staking {theirs}");
 	}
