@@ -4,8 +4,8 @@ use cuckoo_staking_math::{commission, emission};
 use frame::prelude::*;
 
 use crate::{
-	Backing, Balance, ClosedEpochs, Config, CurrentEra, Earnings, EarningsOf, KeyChanges, Offenders,
-	Pallet, Pool, Pools, Position, Role, RoleFlow, RoleFlows, RoleOf, WeightInfo,
+	Backing, Balance, ClosedEpochs, Config, CurrentEra, Earnings, EarningsOf, KeyChanges,
+	Offenders, Pallet, Pool, Pools, Position, Role, RoleFlow, RoleFlows, RoleOf, WeightInfo,
 };
 
 impl Earnings {
