@@ -102,7 +102,8 @@ fn main() -> ExitCode {
 fn print_table(measured: &[Measured]) {
 	println!(
 		"{VALIDATORS} validators, {ELECTED} elected; all voters back one of them. State in memory.\n\
-		 Time: median of up to {REPEATS} runs. Reads and writes: different storage keys.\n\n\
+		 Time: the processor's, median of up to {REPEATS} runs. \
+		 Reads and writes: different storage keys.\n\n\
 		 - vote: one voter adds 1 CAI / nominates again\n\
 		 - claim: one voter claims / the validator's era is paid out to all voters, page by page\n\
 		 - era change: the two session ends of the election and of the era's beginning\n\
