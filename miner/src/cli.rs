@@ -156,7 +156,7 @@ pub struct RenderArgs {
 	/// Seed of the noise.
 	#[arg(long, value_name = "N", default_value_t = 0)]
 	pub seed: u64,
-	/// Sampler: Euler, Euler a, DDIM or DPM++ 2M.
+	/// Sampler: Euler, Euler a, DDIM, DPM++ 2M, DPM++ 2M Karras, UniPC, LCM or Heun.
 	#[arg(long, value_name = "NAME", default_value = "Euler a")]
 	pub sampler: Sampler,
 }

@@ -371,6 +371,12 @@ mod tests {
 		);
 	}
 
+	/// What apps may ask for is what miners can render.
+	#[test]
+	fn both_sides_know_the_same_samplers() {
+		assert_eq!(cuckoo_coordinator_api::task::SAMPLERS, Sampler::ALL.map(Sampler::name));
+	}
+
 	#[test]
 	fn tasks_that_cannot_be_rendered_are_named_before_the_device_sees_them() {
 		let refused = |change: fn(&mut Assignment)| {

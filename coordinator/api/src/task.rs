@@ -22,7 +22,8 @@ pub const MODEL_BYTES: usize = 128;
 /// Largest seed: the largest integer that every JSON reader keeps exactly.
 pub const MAX_SEED: u64 = (1 << 53) - 1;
 /// The samplers that a task may name, under their A1111 names.
-pub const SAMPLERS: [&str; 4] = ["Euler", "Euler a", "DDIM", "DPM++ 2M"];
+pub const SAMPLERS: [&str; 8] =
+	["Euler", "Euler a", "DDIM", "DPM++ 2M", "DPM++ 2M Karras", "UniPC", "LCM", "Heun"];
 
 /// The name of a task: 32 lower-case hexadecimal digits that cannot be guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Text-to-image diffusion on [candle](https://docs.rs/candle-core): loads a model directory in the
-//! diffusers format (the Stable Diffusion 1.x and 2.x family) from its own configuration files and
-//! renders pictures from a prompt.
+//! diffusers format (Stable Diffusion 1.x, 2.x, XL and its Turbo) from its own configuration files
+//! and renders pictures from a prompt.
 //!
 //! Nothing here knows about chains or networks. [`Pipeline::load`] opens a model on a [`Device`],
 //! [`Pipeline::render`] turns a [`RenderRequest`] into [`Picture`]s.

@@ -1,15 +1,15 @@
 //! A loaded model, and rendering with it.
 
 use crate::{
-	config::{read_noise_schedule, ModelIndex, TextEncoderConfig, UNetConfig, VaeConfig},
-	denoising::{denoise, guide, PictureNoise},
+	config::{read_noise_schedule, ModelIndex, UNetConfig, VaeConfig},
+	denoising::{denoise, guide, Noise, OnStep, PictureNoise},
 	directory::ModelDirectory,
 	memory,
 	models::model_name,
 	request::{limits, multiple},
 	samplers::{NoiseSchedule, Plan},
-	text::{ClipTextModel, PromptEncoder, PromptTokenizer},
-	unet::UNet,
+	text::{PromptEncoder, TextParts},
+	unet::{Condition, UNet},
 	vae::VaeDecoder,
 	weights::Weights,
 	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest,
@@ -57,13 +57,11 @@ impl Pipeline {
 		let device = *device;
 		let model = ModelDirectory::open(dir)?;
 		let index = ModelIndex::read(&model)?;
-		let text_config = TextEncoderConfig::read(&model)?;
 		let unet_config = UNetConfig::read(&model)?;
 		let vae_config = VaeConfig::read(&model)?;
-		check_fit(&model, &text_config, &unet_config, &vae_config)?;
 		let schedule = read_noise_schedule(&model)?;
-		let tokenizer = PromptTokenizer::read(&model, &text_config)?;
-		let text_weights = Weights::open(&model, "text_encoder", "model")?;
+		let text = TextParts::read(&model, index.family)?;
+		check_fit(&model, &text, &unet_config, &vae_config)?;
 		let unet_weights = Weights::open(&model, "unet", "diffusion_pytorch_model")?;
 		let vae_weights = Weights::open(&model, "vae", "diffusion_pytorch_model")?;
 		let digest = model.digest()?;
@@ -73,9 +71,7 @@ impl Pipeline {
 			Device::Cpu => DType::F32,
 			Device::Cuda(_) => DType::F16,
 		};
-		let (text_model, text_parameters) =
-			text_weights
-				.build(DType::F32, device, &opened, |vb| ClipTextModel::new(vb, &text_config))?;
+		let (text, text_parameters) = text.build(device, &opened)?;
 		let (unet, unet_parameters) =
 			unet_weights.build(unet_dtype, device, &opened, |vb| UNet::new(vb, &unet_config))?;
 		let (vae, vae_parameters) = vae_weights
@@ -95,7 +91,7 @@ impl Pipeline {
 			},
 			device,
 			opened,
-			text: PromptEncoder { tokenizer, model: text_model },
+			text,
 			unet,
 			unet_dtype,
 			vae,
@@ -127,17 +123,18 @@ impl Pipeline {
 
 		// A scale of 1 is the prompt's own output.
 		let guided = (request.guidance_scale - 1.0).abs() > f32::EPSILON;
-		let prompts: &[&str] =
-			if guided { &[&request.negative_prompt, &request.prompt] } else { &[&request.prompt] };
+		let negative = guided.then_some(request.negative_prompt.as_str());
 		if self.device == Device::Cpu {
-			let unet = self.unet.attention_bytes(prompts.len(), height, width);
+			let prompts = 1 + usize::from(guided);
+			let unet = self.unet.attention_bytes(prompts, height, width);
 			memory::check(unet.max(self.vae.working_bytes(height, width)))?;
 		}
-		let context = self.text.encode(prompts, &self.opened)?.to_dtype(self.unet_dtype)?;
+		let condition =
+			self.condition(negative, &request.prompt, (request.height, request.width))?;
 		let plan = request.sampler.plan(&self.schedule, request.steps as usize);
 		(0..request.images)
 			.map(|image| {
-				let mut on_step = |step| {
+				let mut on_step = |step, _: &[f32]| {
 					progress(Progress {
 						image,
 						images: request.images,
@@ -148,7 +145,7 @@ impl Pipeline {
 				let noise = PictureNoise::new(request.seed.wrapping_add(u64::from(image)));
 				let size = (height, width);
 				let scale = request.guidance_scale;
-				let latents = self.latents(&plan, &noise, &context, scale, size, &mut on_step)?;
+				let latents = self.latents(&plan, &noise, &condition, scale, size, &mut on_step)?;
 				self.decode(latents, size)
 			})
 			.collect()
@@ -164,18 +161,30 @@ impl Pipeline {
 		self.device
 	}
 
-	/// Denoises one picture. `context` holds the states of one prompt, or of the negative prompt
-	/// and the prompt for guidance.
+	/// What the UNet is to look at: the prompt or, for guidance, the negative prompt and the prompt.
+	fn condition(
+		&self,
+		negative: Option<&str>,
+		prompt: &str,
+		size: (u32, u32),
+	) -> Result<Condition, RenderError> {
+		let encoded = self.text.encode(negative, prompt, &self.opened)?;
+		let states = encoded.states.to_dtype(self.unet_dtype)?;
+		let pooled = encoded.pooled.map(|text| text.to_dtype(self.unet_dtype)).transpose()?;
+		Ok(self.unet.condition(states, pooled.as_ref(), size)?)
+	}
+
+	/// Denoises one picture whose latents have the given height and width.
 	fn latents(
 		&self,
 		plan: &Plan,
-		noise: &PictureNoise,
-		context: &Tensor,
+		noise: &dyn Noise,
+		condition: &Condition,
 		guidance_scale: f32,
 		(height, width): (usize, usize),
-		on_step: &mut dyn FnMut(usize) -> ControlFlow<()>,
+		on_step: &mut OnStep,
 	) -> Result<Vec<f32>, RenderError> {
-		let prompts = context.dim(0)?;
+		let prompts = condition.prompts()?;
 		let len = self.latent_channels * height * width;
 		let mut predict = |sample: &[f32], timestep: f64| {
 			let shape = (prompts, self.latent_channels, height, width);
@@ -183,7 +192,7 @@ impl Pipeline {
 				.to_dtype(self.unet_dtype)?;
 			let output = self
 				.unet
-				.forward(&samples, timestep, context)?
+				.forward(&samples, timestep, condition)?
 				.to_dtype(DType::F32)?
 				.flatten_all()?
 				.to_vec1::<f32>()?;
@@ -221,17 +230,38 @@ impl Pipeline {
 /// Checks that the parts were made for each other.
 fn check_fit(
 	model: &ModelDirectory,
-	text: &TextEncoderConfig,
+	text: &TextParts,
 	unet: &UNetConfig,
 	vae: &VaeConfig,
 ) -> Result<(), LoadError> {
 	let unfit =
 		|message| LoadError::Config { path: model.full(Path::new("unet/config.json")), message };
-	if unet.cross_attention_dim != text.hidden_size {
+	if unet.cross_attention_dim != text.width() {
+		let encoders = match text.pooled_width() {
+			None => "the text encoder's",
+			Some(_) => "the text encoders' together",
+		};
 		return Err(unfit(format!(
-			"cross_attention_dim is {}, the text encoder's hidden_size {}",
-			unet.cross_attention_dim, text.hidden_size
+			"cross_attention_dim is {}, {encoders} hidden_size {}",
+			unet.cross_attention_dim,
+			text.width()
 		)));
+	}
+	match (unet.added, text.pooled_width()) {
+		(Some(added), Some(pooled)) if added.pooled_width() != pooled => {
+			return Err(unfit(format!(
+				"projection_class_embeddings_input_dim leaves {} for the pooled text, the second \
+				 text encoder's projection_dim is {pooled}",
+				added.pooled_width()
+			)));
+		},
+		(Some(_), None) => {
+			return Err(unfit("addition_embed_type asks for a second text encoder".into()));
+		},
+		(None, Some(_)) => {
+			return Err(unfit("addition_embed_type is missing: it must be text_time".into()));
+		},
+		_ => {},
 	}
 	if unet.latent_channels != vae.latent_channels {
 		return Err(unfit(format!(
@@ -241,3 +271,6 @@ fn check_fit(
 	}
 	Ok(())
 }
+
+#[cfg(test)]
+mod parity;

@@ -126,9 +126,19 @@ fn a_configuration_that_the_weights_contradict_is_refused() {
 	assert!(error
 		.to_string()
 		.ends_with("cross_attention_dim is 32, the text encoder's hidden_size 64"));
+	let error = refusal(|dir| {
+		set(dir, "unet/config.json", "addition_embed_type", "text_time".into());
+		set(dir, "unet/config.json", "addition_time_embed_dim", 8.into());
+		set(dir, "unet/config.json", "projection_class_embeddings_input_dim", 64.into());
+	});
+	assert!(error.to_string().ends_with("addition_embed_type asks for a second text encoder"));
+	let error = refusal(|dir| {
+		set(dir, "model_index.json", "_class_name", "StableDiffusionXLPipeline".into());
+	});
+	assert!(error.to_string().ends_with("text_encoder_2 is missing"));
 	let error = refusal(|dir| set(dir, "vae/config.json", "latent_channels", 8.into()));
 	assert!(error.to_string().ends_with("in_channels is 4, the VAE's latent_channels 8"));
-	let error = refusal(|dir| set(dir, "unet/config.json", "norm_num_groups", 16.into()));
+	let error = refusal(|dir| set(dir, "unet/config.json", "act_fn", "relu".into()));
 	assert!(matches!(error, LoadError::Unsupported { .. }), "{error:?}");
 }
 

@@ -7,10 +7,10 @@ mod text_encoder;
 mod unet;
 mod vae;
 
-pub(crate) use model_index::ModelIndex;
+pub(crate) use model_index::{Family, ModelIndex};
 pub(crate) use scheduler::read_noise_schedule;
 pub(crate) use text_encoder::{Activation, TextEncoderConfig};
-pub(crate) use unet::{BlockConfig, UNetConfig};
+pub(crate) use unet::{AddedConfig, BlockConfig, UNetConfig};
 pub(crate) use vae::VaeConfig;
 
 use crate::{directory::ModelDirectory, LoadError};
@@ -37,7 +37,7 @@ impl ConfigFile {
 	}
 
 	fn parse(path: PathBuf, text: &str) -> Result<Self, LoadError> {
-		match serde_json::from_str(text) {
+		match serde_json::from_str(text).or_else(|error| from_python(text).ok_or(error)) {
 			Ok(Value::Object(fields)) => Ok(Self { path, fields }),
 			Ok(_) => Err(LoadError::Config { path, message: "not a JSON object".into() }),
 			Err(error) => {
@@ -173,6 +173,15 @@ impl ConfigFile {
 	fn error(&self, message: String) -> LoadError {
 		LoadError::Config { path: self.path.clone(), message }
 	}
+}
+
+/// Python writes infinities (a default of some schedulers) as words that JSON does not have. No field
+/// that is looked at can use one: they count as absent.
+fn from_python(text: &str) -> Option<Value> {
+	let text = [": -Infinity", ": Infinity", ": NaN"]
+		.iter()
+		.fold(text.to_owned(), |text, word| text.replace(word, ": null"));
+	serde_json::from_str(&text).ok()
 }
 
 /// Equal, where 1 and 1.0 are the same number.

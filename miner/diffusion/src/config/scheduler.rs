@@ -5,14 +5,14 @@ use super::ConfigFile;
 use crate::{
 	directory::ModelDirectory,
 	request::limits::MAX_STEPS,
-	samplers::{BetaSchedule, NoiseSchedule, Prediction, Spacing},
+	samplers::{BetaSchedule, FinalSigma, NoiseSchedule, Prediction, ScheduleOptions, Spacing},
 	LoadError,
 };
 use serde_json::json;
 
 /// Schedulers of models whose output means what [`Prediction`] says. Others (flow matching,
 /// consistency models, EDM) would make noise here.
-const CLASSES: [&str; 15] = [
+const CLASSES: [&str; 16] = [
 	"DDIMScheduler",
 	"DDPMScheduler",
 	"DEISMultistepScheduler",
@@ -24,6 +24,7 @@ const CLASSES: [&str; 15] = [
 	"HeunDiscreteScheduler",
 	"KDPM2AncestralDiscreteScheduler",
 	"KDPM2DiscreteScheduler",
+	"LCMScheduler",
 	"LMSDiscreteScheduler",
 	"PNDMScheduler",
 	"SASolverScheduler",
@@ -47,9 +48,9 @@ pub(super) fn noise_schedule(config: &ConfigFile) -> Result<NoiseSchedule, LoadE
 		));
 	}
 	config.only("trained_betas", json!(null))?;
-	// The noisiest timestep would have no signal: σ is infinite there.
-	config.only("rescale_betas_zero_snr", json!(false))?;
 	config.only("thresholding", json!(false))?;
+	config.only("timestep_type", json!("discrete"))?;
+	config.only("interpolation_type", json!("linear"))?;
 
 	let beta = |field, default| -> Result<f64, LoadError> {
 		let beta = config.positive(field, default)?;
@@ -63,16 +64,14 @@ pub(super) fn noise_schedule(config: &ConfigFile) -> Result<NoiseSchedule, LoadE
 	let text = |field, default: &str| -> Result<String, LoadError> {
 		Ok(config.optional(field)?.unwrap_or_else(|| default.to_owned()))
 	};
+	let one_of = |field, found: &str, choices| config.unsupported(field, found, choices);
 	let betas = match text("beta_schedule", "linear")?.as_str() {
 		"linear" => BetaSchedule::Linear { start, end },
 		"scaled_linear" => BetaSchedule::ScaledLinear { start, end },
 		"squaredcos_cap_v2" => BetaSchedule::SquaredCosine,
 		other => {
-			return Err(config.unsupported(
-				"beta_schedule",
-				other,
-				"it must be linear, scaled_linear or squaredcos_cap_v2",
-			))
+			let choices = "it must be linear, scaled_linear or squaredcos_cap_v2";
+			return Err(one_of("beta_schedule", other, choices));
 		},
 	};
 	let prediction = match text("prediction_type", "epsilon")?.as_str() {
@@ -80,11 +79,8 @@ pub(super) fn noise_schedule(config: &ConfigFile) -> Result<NoiseSchedule, LoadE
 		"v_prediction" => Prediction::Velocity,
 		"sample" => Prediction::Sample,
 		other => {
-			return Err(config.unsupported(
-				"prediction_type",
-				other,
-				"it must be epsilon, v_prediction or sample",
-			))
+			let choices = "it must be epsilon, v_prediction or sample";
+			return Err(one_of("prediction_type", other, choices));
 		},
 	};
 	let spacing = match config.optional::<String>("timestep_spacing")?.as_deref() {
@@ -93,29 +89,49 @@ pub(super) fn noise_schedule(config: &ConfigFile) -> Result<NoiseSchedule, LoadE
 		Some("leading") => Some(Spacing::Leading),
 		Some("trailing") => Some(Spacing::Trailing),
 		Some(other) => {
-			return Err(config.unsupported(
-				"timestep_spacing",
-				other,
-				"it must be linspace, leading or trailing",
-			))
+			let choices = "it must be linspace, leading or trailing";
+			return Err(one_of("timestep_spacing", other, choices));
 		},
 	};
-	// Every request's steps must fit.
+	let final_sigma = match text("final_sigmas_type", "zero")?.as_str() {
+		"zero" => FinalSigma::Zero,
+		"sigma_min" => FinalSigma::Smallest,
+		other => {
+			return Err(one_of("final_sigmas_type", other, "it must be zero or sigma_min"));
+		},
+	};
+	// Every request's steps must fit, with one timestep to spare for the end.
 	let train_steps =
-		config.whole("num_train_timesteps", Some(1000), MAX_STEPS as usize..=100_000)?;
-	let schedule = NoiseSchedule::new(
+		config.whole("num_train_timesteps", Some(1000), MAX_STEPS as usize + 1..=100_000)?;
+	let mut schedule = NoiseSchedule::new(
 		betas,
 		train_steps,
-		prediction,
-		spacing,
-		config.whole("steps_offset", Some(0), 0..=train_steps)?,
-		config.optional("set_alpha_to_one")?.unwrap_or(true),
+		ScheduleOptions {
+			prediction,
+			spacing,
+			steps_offset: config.whole("steps_offset", Some(0), 0..=train_steps)?,
+			set_alpha_to_one: config.optional("set_alpha_to_one")?.unwrap_or(true),
+			final_sigma,
+			distilled_steps: config.whole("original_inference_steps", Some(50), 1..=train_steps)?,
+			timestep_scaling: config.positive("timestep_scaling", 10.0)?,
+		},
 	);
-	let largest = schedule.largest_sigma();
+	let largest = schedule.sigma(schedule.last() as f64);
 	if largest > MAX_SIGMA {
 		return Err(config.error(format!(
 			"beta_end leaves too little signal at the last timestep: its noise is {largest:.1e} times larger"
 		)));
+	}
+	if config.optional("rescale_betas_zero_snr")?.unwrap_or(false) {
+		// From noise alone, the noise in it says nothing about the picture.
+		if prediction == Prediction::Epsilon {
+			return Err(config.unsupported(
+				"rescale_betas_zero_snr",
+				true,
+				"without signal at the end, prediction_type must be v_prediction or sample",
+			));
+		}
+		schedule = schedule.without_terminal_signal();
 	}
 	Ok(schedule)
 }

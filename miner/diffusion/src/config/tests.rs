@@ -1,7 +1,7 @@
 //! The configurations of published models, shortened to what matters, and what must be refused.
 
 use super::*;
-use crate::samplers::{NoiseSchedule, Prediction, Spacing};
+use crate::samplers::{FinalSigma, NoiseSchedule, Prediction, ScheduleOptions, Spacing};
 
 fn file(json: &Value) -> ConfigFile {
 	ConfigFile::parse("model/config.json".into(), &json.to_string()).unwrap()
@@ -131,14 +131,21 @@ fn stable_diffusion_1_5() {
 	assert!((vae.scaling_factor - 0.18215).abs() < 1e-12);
 
 	let schedule = scheduler::noise_schedule(&file(&sd15_scheduler())).unwrap();
-	assert_eq!(
-		(schedule.prediction, schedule.spacing, schedule.steps_offset, schedule.set_alpha_to_one),
-		(Prediction::Epsilon, None, 1, false)
-	);
-	assert!((schedule.largest_sigma() - 14.6146).abs() < 1e-4);
+	let expected = ScheduleOptions {
+		prediction: Prediction::Epsilon,
+		spacing: None,
+		steps_offset: 1,
+		set_alpha_to_one: false,
+		final_sigma: FinalSigma::Zero,
+		distilled_steps: 50,
+		timestep_scaling: 10.0,
+	};
+	assert_eq!(schedule.options, expected);
+	assert!((schedule.sigma(999.0) - 14.6146).abs() < 1e-4);
 
 	let index = ModelIndex::from_config(&file(&sd15_index())).unwrap();
-	assert_eq!(index, ModelIndex { notice: None, trained: true });
+	let family = Family::StableDiffusion;
+	assert_eq!(index, ModelIndex { family, notice: None, trained: true });
 }
 
 #[test]
@@ -154,13 +161,81 @@ fn stable_diffusion_2_1() {
 		"timestep_spacing": "trailing", "_class_name": "DDIMScheduler" });
 	let schedule = scheduler::noise_schedule(&file(&with(sd15_scheduler(), changes))).unwrap();
 	assert_eq!(
-		(schedule.prediction, schedule.spacing),
+		(schedule.options.prediction, schedule.options.spacing),
 		(Prediction::Velocity, Some(Spacing::Trailing))
 	);
 
 	let changes = serde_json::json!({ "hidden_act": "gelu", "num_hidden_layers": 23 });
 	let text = TextEncoderConfig::from_config(&file(&with(sd15_text_encoder(), changes))).unwrap();
 	assert_eq!((text.activation, text.layers), (Activation::Gelu, 23));
+}
+
+#[test]
+fn stable_diffusion_xl() {
+	let unet = UNetConfig::from_config(&file(&sdxl_unet())).unwrap();
+	let layers = |blocks: &[BlockConfig]| -> Vec<_> {
+		blocks.iter().map(|block| block.transformer_layers).collect()
+	};
+	assert_eq!(layers(&unet.down), [None, Some(2), Some(10)]);
+	assert_eq!(unet.mid.transformer_layers, Some(10));
+	assert_eq!(layers(&unet.up), [Some(10), Some(2), None]);
+	let added = unet.added.unwrap();
+	assert_eq!(added, AddedConfig { number_width: 256, input: 2816 });
+	assert_eq!(added.pooled_width(), 1280);
+
+	let mut index = with(
+		sd15_index(),
+		serde_json::json!({
+			"_class_name": "StableDiffusionXLPipeline",
+			"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+			"tokenizer_2": ["transformers", "CLIPTokenizer"],
+		}),
+	);
+	for (setting, zero_empty_prompt) in [(None, true), (Some(true), true), (Some(false), false)] {
+		index["force_zeros_for_empty_prompt"] = setting.into();
+		let family = Family::StableDiffusionXl { zero_empty_prompt };
+		assert_eq!(ModelIndex::from_config(&file(&index)).unwrap().family, family);
+	}
+	let message = refusal(
+		ModelIndex::from_config,
+		&index,
+		"text_encoder_2",
+		serde_json::json!(["transformers", "CLIPTextModel"]),
+	);
+	assert!(message.contains("it must be CLIPTextModelWithProjection"), "{message}");
+
+	// The Turbo's scheduler, and settings that others have.
+	let changes = serde_json::json!({
+		"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing",
+		"interpolation_type": "linear", "final_sigmas_type": "sigma_min",
+		"original_inference_steps": 20, "timestep_scaling": 5, "use_karras_sigmas": true,
+	});
+	let schedule = scheduler::noise_schedule(&file(&with(sd15_scheduler(), changes))).unwrap();
+	let options = schedule.options;
+	assert_eq!(
+		(options.spacing, options.final_sigma),
+		(Some(Spacing::Trailing), FinalSigma::Smallest)
+	);
+	assert_eq!((options.distilled_steps, options.timestep_scaling), (20, 5.0));
+}
+
+#[test]
+fn schedules_without_signal_at_the_end() {
+	let changes = serde_json::json!({
+		"rescale_betas_zero_snr": true, "prediction_type": "v_prediction",
+	});
+	let schedule = scheduler::noise_schedule(&file(&with(sd15_scheduler(), changes))).unwrap();
+	assert!(schedule.signal(999) == 0.0);
+	let schedule = scheduler::noise_schedule(&file(&sd15_scheduler())).unwrap();
+	assert!(schedule.signal(999) > 0.0);
+}
+
+#[test]
+fn words_of_python_count_as_absent() {
+	let text = r#"{"lambda_min_clipped": -Infinity, "a": NaN, "b": Infinity, "c": 1}"#;
+	let config = ConfigFile::parse("config.json".into(), text).unwrap();
+	assert!(config.value("lambda_min_clipped").is_none());
+	assert_eq!(config.required::<u32>("c").unwrap(), 1);
 }
 
 /// What is said about `base` with `field` set to `value`.
@@ -180,16 +255,14 @@ fn refusal<T>(
 #[test]
 fn what_would_be_computed_wrongly_is_refused_by_name() {
 	use serde_json::json;
-	let error = UNetConfig::from_config(&file(&sdxl_unet())).unwrap_err();
+	let message = refusal(UNetConfig::from_config, &sd15_unet(), "num_attention_heads", json!(8));
 	assert_eq!(
-		error.to_string(),
-		"model/config.json: addition_embed_type is \"text_time\", which is not supported: it must \
-		 not be set"
+		message,
+		"model/config.json: num_attention_heads is 8, which is not supported: it must not be set"
 	);
 	for (field, value) in [
-		("norm_num_groups", json!(16)),
 		("act_fn", json!("gelu")),
-		("num_attention_heads", json!(8)),
+		("addition_embed_type", json!("image")),
 		("time_cond_proj_dim", json!(256)),
 		("class_embed_type", json!("timestep")),
 		("only_cross_attention", json!([true, true, true, false])),
@@ -211,11 +284,13 @@ fn what_would_be_computed_wrongly_is_refused_by_name() {
 	}
 	for (field, value) in [
 		("_class_name", json!("FlowMatchEulerDiscreteScheduler")),
-		("_class_name", json!("LCMScheduler")),
+		("_class_name", json!("TCDScheduler")),
 		("beta_schedule", json!("sigmoid")),
 		("prediction_type", json!("flow_prediction")),
 		("timestep_spacing", json!("karras")),
 		("rescale_betas_zero_snr", json!(true)),
+		("final_sigmas_type", json!("largest")),
+		("timestep_type", json!("continuous")),
 		("trained_betas", json!([0.1, 0.2])),
 	] {
 		let read = scheduler::noise_schedule;
@@ -223,7 +298,7 @@ fn what_would_be_computed_wrongly_is_refused_by_name() {
 		assert!(message.contains("not supported") && message.contains(field), "{message}");
 	}
 	for (field, value) in [
-		("_class_name", json!("StableDiffusionXLPipeline")),
+		("_class_name", json!("StableDiffusionXLImg2ImgPipeline")),
 		("_class_name", json!("StableDiffusion3Pipeline")),
 		("text_encoder", json!(["transformers", "T5EncoderModel"])),
 		("unet", json!([null, null])),
@@ -241,6 +316,7 @@ fn what_would_be_computed_wrongly_is_refused_by_name() {
 fn impossible_numbers_are_refused_by_name() {
 	use serde_json::json;
 	for (field, value) in [
+		("norm_num_groups", json!(48)),
 		("block_out_channels", json!([])),
 		("block_out_channels", json!([320, 640, 1280, 100])),
 		("block_out_channels", json!([320, 640, 1280, 0])),
@@ -276,7 +352,9 @@ fn impossible_numbers_are_refused_by_name() {
 		assert!(message.contains(field), "{message}");
 	}
 	for (field, value) in [
-		("num_train_timesteps", json!(100)),
+		("num_train_timesteps", json!(150)),
+		("original_inference_steps", json!(0)),
+		("timestep_scaling", json!(0)),
 		("beta_end", json!(1.0)),
 		("beta_end", json!(0.999)),
 		("beta_start", json!(-0.1)),

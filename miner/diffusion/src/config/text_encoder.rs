@@ -1,4 +1,4 @@
-//! `text_encoder/config.json`: the CLIP text model.
+//! `text_encoder/config.json` and `text_encoder_2/config.json`: the CLIP text models.
 
 use super::{ConfigFile, MAX_CHANNELS};
 use crate::{directory::ModelDirectory, LoadError};
@@ -25,11 +25,14 @@ pub(crate) struct TextEncoderConfig {
 	pub positions: usize,
 	pub layer_norm_eps: f64,
 	pub activation: Activation,
+	/// Width of the projected pooled state, in models that have one.
+	pub projection: usize,
 }
 
 impl TextEncoderConfig {
-	pub fn read(model: &ModelDirectory) -> Result<Self, LoadError> {
-		Self::from_config(&ConfigFile::read(model, "text_encoder", "config.json")?)
+	/// Reads the configuration in the folder `part`.
+	pub fn read(model: &ModelDirectory, part: &str) -> Result<Self, LoadError> {
+		Self::from_config(&ConfigFile::read(model, part, "config.json")?)
 	}
 
 	pub(super) fn from_config(config: &ConfigFile) -> Result<Self, LoadError> {
@@ -49,6 +52,7 @@ impl TextEncoderConfig {
 			heads,
 			// Two marks and at least one token between them.
 			positions: config.whole("max_position_embeddings", None, 3..=4096)?,
+			projection: config.whole("projection_dim", Some(512), 1..=MAX_CHANNELS)?,
 			layer_norm_eps: config.positive("layer_norm_eps", 1e-5)?,
 			activation: match activation.as_str() {
 				"quick_gelu" => Activation::QuickGelu,

@@ -4,8 +4,9 @@ use super::{ConfigFile, MAX_CHANNELS};
 use crate::{directory::ModelDirectory, LoadError};
 use serde_json::json;
 
-/// candle's blocks normalise in this many groups, whatever the configuration says.
-const NORM_GROUPS: usize = 32;
+/// The sizes that Stable Diffusion XL is told: of the original, of the crop's corner, of the picture,
+/// two numbers each.
+const SIZE_NUMBERS: usize = 6;
 
 /// One resolution level on the way down or up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,23 @@ pub(crate) struct BlockConfig {
 	pub heads: usize,
 	/// Transformer layers of each attention, or `None` for a block without attention.
 	pub transformer_layers: Option<usize>,
+}
+
+/// What is embedded beside the timestep (`addition_embed_type` "text_time"): the pooled text and
+/// the sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AddedConfig {
+	/// Channels that each number of the sizes is spread over.
+	pub number_width: usize,
+	/// Width of all of it together.
+	pub input: usize,
+}
+
+impl AddedConfig {
+	/// Width of the pooled text.
+	pub fn pooled_width(&self) -> usize {
+		self.input - SIZE_NUMBERS * self.number_width
+	}
 }
 
 /// Sizes of the UNet.
@@ -32,6 +50,7 @@ pub(crate) struct UNetConfig {
 	pub frequency_shift: f64,
 	pub downsample_padding: usize,
 	pub use_linear_projection: bool,
+	pub added: Option<AddedConfig>,
 	/// Latent side that the model was trained at.
 	pub sample_size: usize,
 	/// From the finest level to the coarsest.
@@ -50,7 +69,6 @@ impl UNetConfig {
 	pub(super) fn from_config(config: &ConfigFile) -> Result<Self, LoadError> {
 		for (field, supported) in [
 			("act_fn", json!("silu")),
-			("addition_embed_type", json!(null)),
 			("attention_type", json!("default")),
 			("center_input_sample", json!(false)),
 			("class_embed_type", json!(null)),
@@ -64,7 +82,6 @@ impl UNetConfig {
 			("mid_block_only_cross_attention", json!(false)),
 			("mid_block_scale_factor", json!(1)),
 			("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
-			("norm_num_groups", json!(NORM_GROUPS)),
 			("num_attention_heads", json!(null)),
 			("num_class_embeds", json!(null)),
 			("only_cross_attention", json!(false)),
@@ -80,7 +97,8 @@ impl UNetConfig {
 		] {
 			config.only(field, supported)?;
 		}
-		let channels = config.block_channels(NORM_GROUPS)?;
+		let norm_groups = config.whole("norm_num_groups", Some(32), 1..=MAX_CHANNELS)?;
+		let channels = config.block_channels(norm_groups)?;
 		let levels = channels.len();
 		let heads = config.per_block("attention_head_dim", Some(8), levels, &(1..=MAX_CHANNELS))?;
 		for (&channels, &heads) in channels.iter().zip(&heads) {
@@ -128,18 +146,36 @@ impl UNetConfig {
 			latent_channels,
 			cross_attention_dim: config.whole("cross_attention_dim", None, 1..=MAX_CHANNELS)?,
 			layers_per_block: config.whole("layers_per_block", Some(2), 1..=16)?,
-			norm_groups: NORM_GROUPS,
+			norm_groups,
 			norm_eps: config.positive("norm_eps", 1e-5)?,
 			cosine_first: config.optional("flip_sin_to_cos")?.unwrap_or(true),
 			frequency_shift,
 			downsample_padding: config.whole("downsample_padding", Some(1), 0..=1)?,
 			use_linear_projection: config.optional("use_linear_projection")?.unwrap_or(false),
+			added: added(config)?,
 			sample_size: config.whole("sample_size", Some(64), 1..=4096)?,
 			down,
 			mid: level(levels - 1, true),
 			up,
 		})
 	}
+
+	/// Width of the embedded timestep.
+	pub fn time_channels(&self) -> usize {
+		4 * self.down[0].channels
+	}
+}
+
+fn added(config: &ConfigFile) -> Result<Option<AddedConfig>, LoadError> {
+	if config.value("addition_embed_type").is_none() {
+		return Ok(None);
+	}
+	config.only("addition_embed_type", json!("text_time"))?;
+	let number_width = config.whole("addition_time_embed_dim", None, 2..=MAX_CHANNELS)?;
+	let least = SIZE_NUMBERS * number_width + 1;
+	let input =
+		config.whole("projection_class_embeddings_input_dim", None, least..=2 * MAX_CHANNELS)?;
+	Ok(Some(AddedConfig { number_width, input }))
 }
 
 /// Which blocks of a list have attention.

@@ -7,10 +7,10 @@ mod guidance;
 mod noise;
 
 pub(crate) use guidance::guide;
-pub(crate) use noise::{standard_normal, PictureNoise};
+pub(crate) use noise::{standard_normal, Noise, PictureNoise};
 
 use crate::{
-	samplers::{Plan, Step},
+	samplers::{Combination, Evaluation, Plan, REMEMBERED},
 	RenderError,
 };
 use std::ops::ControlFlow;
@@ -18,53 +18,80 @@ use std::ops::ControlFlow;
 /// The model's output for a sample at a timestep.
 pub(crate) type Predict<'a> = dyn FnMut(&[f32], f64) -> Result<Vec<f32>, RenderError> + 'a;
 
-/// Runs `plan` for one picture of `len` latents. `on_step(done)` is told after each step and may
-/// stop the run.
+/// What is told after each step: its number from 1, and the sample then. It may stop the run.
+pub(crate) type OnStep<'a> = dyn FnMut(usize, &[f32]) -> ControlFlow<()> + 'a;
+
+/// Runs `plan` for one picture of `len` latents.
 pub(crate) fn denoise(
 	plan: &Plan,
-	noise: &PictureNoise,
+	noise: &dyn Noise,
 	len: usize,
 	predict: &mut Predict,
-	on_step: &mut dyn FnMut(usize) -> ControlFlow<()>,
+	on_step: &mut OnStep,
 ) -> Result<Vec<f32>, RenderError> {
 	let scale = plan.initial_scale as f32;
-	let mut sample: Vec<_> = noise.start(len).into_iter().map(|unit| unit * scale).collect();
-	let mut previous_clean = vec![0.0; len];
+	let start = noise.start(len).into_iter().map(|unit| unit * scale).collect();
+	let mut state = State::new(start);
 	for (i, step) in plan.steps.iter().enumerate() {
-		let input: Vec<_> = sample.iter().map(|&x| x * step.model_input as f32).collect();
-		let output = predict(&input, step.timestep)?;
-		if let Some(bad) = output.iter().find(|value| !value.is_finite()) {
-			return Err(RenderError::NotFinite(format!("{bad} in step {}", i + 1)));
+		for evaluation in step {
+			let scale = evaluation.model_input as f32;
+			let input: Vec<_> = state.sample.iter().map(|&x| x * scale).collect();
+			let output = predict(&input, evaluation.timestep)?;
+			if let Some(bad) = output.iter().find(|value| !value.is_finite()) {
+				return Err(RenderError::NotFinite(format!("{bad} in step {}", i + 1)));
+			}
+			let fresh = if evaluation.next.noise == 0.0 { Vec::new() } else { noise.step(i, len) };
+			state.advance(evaluation, &output, &fresh);
 		}
-		let fresh = if step.next_from_noise == 0.0 { Vec::new() } else { noise.step(i, len) };
-		advance(step, &mut sample, &output, &mut previous_clean, &fresh);
-		if on_step(i + 1).is_break() {
+		if on_step(i + 1, &state.sample).is_break() {
 			return Err(RenderError::Cancelled);
 		}
 	}
-	Ok(sample)
+	Ok(state.sample)
 }
 
-/// Applies one step to the sample and leaves its clean picture in `previous_clean`. `fresh` may be
-/// empty where the step takes no noise.
-fn advance(
-	step: &Step,
-	sample: &mut [f32],
-	output: &[f32],
-	previous_clean: &mut [f32],
-	fresh: &[f32],
-) {
-	for (i, ((x, out), previous)) in
-		sample.iter_mut().zip(output).zip(previous_clean.iter_mut()).enumerate()
-	{
-		let (x64, out) = (f64::from(*x), f64::from(*out));
-		let clean = step.clean_from_sample * x64 + step.clean_from_output * out;
-		let next = step.next_from_sample * x64
-			+ step.next_from_clean * clean
-			+ step.next_from_previous_clean * f64::from(*previous)
-			+ step.next_from_noise * fresh.get(i).copied().map_or(0.0, f64::from);
-		*previous = clean as f32;
-		*x = next as f32;
+/// What a run carries from one evaluation to the next.
+struct State {
+	sample: Vec<f32>,
+	kept: Vec<f32>,
+	/// The clean pictures that the last evaluations implied, newest first.
+	clean: [Vec<f32>; REMEMBERED],
+}
+
+impl State {
+	fn new(sample: Vec<f32>) -> Self {
+		let zeros = vec![0.0; sample.len()];
+		Self { kept: zeros.clone(), clean: std::array::from_fn(|_| zeros.clone()), sample }
+	}
+
+	/// Takes the model's output into account. `fresh` is unit noise, empty where none is asked for.
+	fn advance(&mut self, evaluation: &Evaluation, output: &[f32], fresh: &[f32]) {
+		self.clean.rotate_right(1);
+		for (i, &out) in output.iter().enumerate() {
+			self.clean[0][i] = (evaluation.clean_from_sample * f64::from(self.sample[i])
+				+ evaluation.clean_from_output * f64::from(out)) as f32;
+			let next = self.combine(&evaluation.next, i, fresh);
+			if let Some(keep) = &evaluation.keep {
+				self.kept[i] = self.combine(keep, i, fresh);
+			}
+			self.sample[i] = next;
+		}
+	}
+
+	/// The weighted sum at latent `i`. What has no weight is left out, so that it may be anything.
+	fn combine(&self, weights: &Combination, i: usize, fresh: &[f32]) -> f32 {
+		let weighted = |weight: f64, values: &[f32]| {
+			if weight == 0.0 {
+				0.0
+			} else {
+				weight * f64::from(values[i])
+			}
+		};
+		let clean: f64 =
+			weights.clean.iter().zip(&self.clean).map(|(&w, picture)| weighted(w, picture)).sum();
+		(weighted(weights.sample, &self.sample)
+			+ weighted(weights.kept, &self.kept)
+			+ clean + weighted(weights.noise, fresh)) as f32
 	}
 }
 

@@ -7,6 +7,15 @@ use rand_chacha::{
 };
 use std::f64::consts::TAU;
 
+/// Where a run takes its unit noise from.
+pub(crate) trait Noise {
+	/// The noise that the picture starts from.
+	fn start(&self, len: usize) -> Vec<f32>;
+
+	/// The noise added in step `step`, from 0.
+	fn step(&self, step: usize, len: usize) -> Vec<f32>;
+}
+
 /// All noise that the picture of one seed needs: ChaCha20 with the seed as key, one stream for
 /// the start and one for each step.
 pub(crate) struct PictureNoise {
@@ -20,20 +29,20 @@ impl PictureNoise {
 		Self { key }
 	}
 
-	/// The noise that the picture starts from.
-	pub fn start(&self, len: usize) -> Vec<f32> {
-		self.stream(0, len)
-	}
-
-	/// The noise added in step `step`, from 0.
-	pub fn step(&self, step: usize, len: usize) -> Vec<f32> {
-		self.stream(step as u64 + 1, len)
-	}
-
 	fn stream(&self, stream: u64, len: usize) -> Vec<f32> {
 		let mut generator = ChaCha20Rng::from_seed(self.key);
 		generator.set_stream(stream);
 		standard_normal(&mut generator, len)
+	}
+}
+
+impl Noise for PictureNoise {
+	fn start(&self, len: usize) -> Vec<f32> {
+		self.stream(0, len)
+	}
+
+	fn step(&self, step: usize, len: usize) -> Vec<f32> {
+		self.stream(step as u64 + 1, len)
 	}
 }
 

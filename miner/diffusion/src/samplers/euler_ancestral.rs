@@ -1,7 +1,9 @@
-//! Euler steps that go below the next noise level and add fresh noise up to it.
+//! Euler steps that go below the next noise level and add fresh noise up to it (k-diffusion's
+//! `sample_euler_ancestral`; diffusers' EulerAncestralDiscreteScheduler).
 
 use super::{
-	sigma_space::{plan, Transition},
+	euler::levels,
+	level::{clean, Level, NOISE, SAMPLE},
 	Method, NoiseSchedule, Plan,
 };
 
@@ -9,12 +11,13 @@ pub(super) struct EulerAncestral;
 
 impl Method for EulerAncestral {
 	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
-		plan(schedule, steps, |i, sigmas| {
-			let (sigma, next) = (sigmas[i], sigmas[i + 1]);
+		let (initial_scale, levels) = levels(schedule, steps, 0.0);
+		Plan::single(initial_scale, schedule.options.prediction, &levels, |i| {
+			let (sigma, next) = (levels[i].noise, levels[i + 1].noise);
+			// Down and up together have the variance of the next level.
+			let down = Level::growing(0.0, next * next / sigma);
 			let up = next * (1.0 - (next / sigma).powi(2)).sqrt();
-			let down = next * next / sigma;
-			let keep = down / sigma;
-			Transition { sample: keep, clean: 1.0 - keep, previous_clean: 0.0, noise: up }
+			levels[i].toward(&down, SAMPLE, clean(0)) + NOISE * up
 		})
 	}
 }

@@ -1,18 +1,31 @@
 //! The samplers: how a picture moves from noise to content.
 //!
-//! Every method here is, at each step, one linear combination of four latents: the current sample,
-//! the clean picture that the model's output implies, the clean picture of the step before, and
-//! fresh noise. A [`Method`] therefore only computes coefficients, once, in double precision; the
+//! Every method here asks the model once or twice a step, and what it does with an answer is
+//! linear: the next sample is a weighted sum of the current one, of the clean pictures that the
+//! model's last outputs imply, of a sample kept from before, and of fresh noise. A [`Method`]
+//! therefore only computes weights, once, in double precision; the
 //! [`denoising`](crate::denoising) loop applies them.
+//!
+//! Each follows the scheduler of diffusers that computes the same, in its timesteps and in its
+//! samples after every step; `docs/decisions/0006-diffusion.md` has the measured differences.
 
 mod ddim;
 mod dpmpp_2m;
 mod euler;
 mod euler_ancestral;
+mod heun;
+mod lcm;
+mod level;
 mod noise_schedule;
-mod sigma_space;
+mod plan;
+mod spacing;
+mod unipc;
 
-pub(crate) use noise_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
+pub(crate) use noise_schedule::{
+	BetaSchedule, FinalSigma, NoiseSchedule, Prediction, ScheduleOptions,
+};
+pub(crate) use plan::{Combination, Evaluation, Plan, REMEMBERED};
+pub(crate) use spacing::Spacing;
 
 use std::{fmt, str::FromStr};
 
@@ -28,11 +41,28 @@ pub enum Sampler {
 	Ddim,
 	/// "DPM++ 2M": second-order multistep, deterministic.
 	DpmPlusPlus2M,
+	/// "DPM++ 2M Karras": the same on the noise levels of Karras et al.
+	DpmPlusPlus2MKarras,
+	/// "UniPC": second-order predictor and corrector, deterministic.
+	UniPc,
+	/// "LCM": for models distilled to answer in a few steps; fresh noise between them.
+	Lcm,
+	/// "Heun": second-order, deterministic; asks the model twice a step.
+	Heun,
 }
 
 impl Sampler {
 	/// All methods, in the order in which they are offered to people.
-	pub const ALL: [Self; 4] = [Self::Euler, Self::EulerAncestral, Self::Ddim, Self::DpmPlusPlus2M];
+	pub const ALL: [Self; 8] = [
+		Self::Euler,
+		Self::EulerAncestral,
+		Self::Ddim,
+		Self::DpmPlusPlus2M,
+		Self::DpmPlusPlus2MKarras,
+		Self::UniPc,
+		Self::Lcm,
+		Self::Heun,
+	];
 
 	/// The A1111 name.
 	pub const fn name(self) -> &'static str {
@@ -41,6 +71,10 @@ impl Sampler {
 			Self::EulerAncestral => "Euler a",
 			Self::Ddim => "DDIM",
 			Self::DpmPlusPlus2M => "DPM++ 2M",
+			Self::DpmPlusPlus2MKarras => "DPM++ 2M Karras",
+			Self::UniPc => "UniPC",
+			Self::Lcm => "LCM",
+			Self::Heun => "Heun",
 		}
 	}
 
@@ -49,7 +83,11 @@ impl Sampler {
 			Self::Euler => &euler::Euler,
 			Self::EulerAncestral => &euler_ancestral::EulerAncestral,
 			Self::Ddim => &ddim::Ddim,
-			Self::DpmPlusPlus2M => &dpmpp_2m::DpmPlusPlus2M,
+			Self::DpmPlusPlus2M => &dpmpp_2m::DpmPlusPlus2M { karras: false },
+			Self::DpmPlusPlus2MKarras => &dpmpp_2m::DpmPlusPlus2M { karras: true },
+			Self::UniPc => &unipc::UniPc,
+			Self::Lcm => &lcm::Lcm,
+			Self::Heun => &heun::Heun,
 		}
 	}
 
@@ -67,7 +105,7 @@ impl fmt::Display for Sampler {
 
 /// A text that names no sampler.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown sampler {0:?}: use one of Euler, Euler a, DDIM, DPM++ 2M")]
+#[error("unknown sampler {0:?}: use one of {names}", names = Sampler::ALL.map(Sampler::name).join(", "))]
 pub struct UnknownSampler(pub String);
 
 impl FromStr for Sampler {
@@ -82,37 +120,10 @@ impl FromStr for Sampler {
 	}
 }
 
-/// A sampling method: plans the coefficients of every step.
+/// A sampling method: plans the weights of every step.
 trait Method {
-	/// The plan of `steps` steps, 1 up to the schedule's training steps.
+	/// The plan of `steps` steps, 1 up to one less than the schedule's training steps.
 	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan;
-}
-
-/// All the numbers of one denoising run.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Plan {
-	/// The starting sample is unit noise times this.
-	pub initial_scale: f64,
-	/// The steps, from noisy to clean.
-	pub steps: Vec<Step>,
-}
-
-/// The numbers of one step, for a sample `x` and the model's output `out`:
-///
-/// - the model is asked about `model_input · x` at `timestep`;
-/// - it implies the clean picture `clean = clean_from_sample · x + clean_from_output · out`;
-/// - the next sample is `next_from_sample · x + next_from_clean · clean +
-///   next_from_previous_clean · (clean of the step before) + next_from_noise · (unit noise)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Step {
-	pub timestep: f64,
-	pub model_input: f64,
-	pub clean_from_sample: f64,
-	pub clean_from_output: f64,
-	pub next_from_sample: f64,
-	pub next_from_clean: f64,
-	pub next_from_previous_clean: f64,
-	pub next_from_noise: f64,
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! its `gelu` is the approximation by tanh where CLIP means the exact one.
 
 use crate::config::{Activation, TextEncoderConfig};
-use candle_core::{Device, Module, Result, Tensor, D};
+use candle_core::{Device, IndexOp, Module, Result, Tensor, D};
 use candle_nn::{
-	embedding, layer_norm, linear, ops, Embedding, LayerNorm, LayerNormConfig, Linear, VarBuilder,
+	embedding, layer_norm, linear, linear_no_bias, ops, Embedding, LayerNorm, LayerNormConfig,
+	Linear, VarBuilder,
 };
 
 /// The model, its weights loaded.
@@ -39,7 +40,10 @@ struct Attention {
 
 impl ClipTextModel {
 	pub fn new(vb: VarBuilder, config: &TextEncoderConfig) -> Result<Self> {
-		let vb = vb.pp("text_model");
+		// Newer versions of transformers leave the first part of the names out.
+		const ANY: &str = "embeddings.token_embedding.weight";
+		let bare = vb.contains_tensor(ANY) && !vb.contains_tensor(&format!("text_model.{ANY}"));
+		let vb = if bare { vb } else { vb.pp("text_model") };
 		let embeddings = vb.pp("embeddings");
 		let width = config.hidden_size;
 		let layers = (0..config.layers)
@@ -56,14 +60,54 @@ impl ClipTextModel {
 		})
 	}
 
-	/// (prompts, positions) token ids to (prompts, positions, width) states.
-	pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+	/// (prompts, positions) token ids to states.
+	pub fn forward(&self, ids: &Tensor) -> Result<States> {
 		let tokens = self.token_embedding.forward(ids)?;
 		let mut states = tokens.broadcast_add(&self.position_embedding)?;
+		let mut penultimate = states.clone();
 		for layer in &self.layers {
-			states = layer.forward(&states, &self.causal_mask)?;
+			penultimate = states;
+			states = layer.forward(&penultimate, &self.causal_mask)?;
 		}
-		self.final_layer_norm.forward(&states)
+		Ok(States { last: self.final_layer_norm.forward(&states)?, penultimate })
+	}
+}
+
+/// What the model makes of prompts, each (prompts, positions, width).
+pub(crate) struct States {
+	/// After all layers, normalised: what Stable Diffusion 1 and 2 look at.
+	pub last: Tensor,
+	/// Before the last layer, not normalised: what Stable Diffusion XL looks at.
+	pub penultimate: Tensor,
+}
+
+/// The text model with a projection of its pooled state (transformers'
+/// `CLIPTextModelWithProjection`).
+pub(crate) struct ProjectedClipTextModel {
+	model: ClipTextModel,
+	projection: Linear,
+}
+
+impl ProjectedClipTextModel {
+	pub fn new(vb: VarBuilder, config: &TextEncoderConfig) -> Result<Self> {
+		let projection = vb.pp("text_projection");
+		Ok(Self {
+			projection: linear_no_bias(config.hidden_size, config.projection, projection)?,
+			model: ClipTextModel::new(vb, config)?,
+		})
+	}
+
+	/// The states of (prompts, positions) token ids, and the projected state (prompts, projection)
+	/// at the position in `ends` for each prompt.
+	pub fn forward(&self, ids: &Tensor, ends: &[usize]) -> Result<(States, Tensor)> {
+		let states = self.model.forward(ids)?;
+		let pooled = ends
+			.iter()
+			.enumerate()
+			.map(|(prompt, &end)| states.last.i((prompt, end)))
+			.collect::<Result<Vec<_>>>()?;
+		let pooled = self.projection.forward(&Tensor::stack(&pooled, 0)?)?;
+		Ok((states, pooled))
 	}
 }
 

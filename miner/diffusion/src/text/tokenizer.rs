@@ -5,8 +5,6 @@ use serde_json::{json, Map, Value};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
-const PART: &str = "tokenizer";
-
 /// A tokenizer that fills exactly the positions of the text encoder: the start mark, the prompt
 /// (cut if it is too long), the end mark, padding.
 pub(crate) struct PromptTokenizer {
@@ -18,15 +16,19 @@ pub(crate) struct PromptTokenizer {
 }
 
 impl PromptTokenizer {
-	/// Reads `tokenizer/tokenizer.json`, or `vocab.json` and `merges.txt` as older models have
-	/// them; the special tokens from `special_tokens_map.json` or `tokenizer_config.json`.
-	pub fn read(model: &ModelDirectory, encoder: &TextEncoderConfig) -> Result<Self, LoadError> {
-		let specials = SpecialTokens::read(model)?;
-		let file = model.find(PART, &["tokenizer.json", "vocab.json"])?;
+	/// Reads `tokenizer.json`, or `vocab.json` and `merges.txt` as older models have them, in the
+	/// folder `part`; the special tokens from `special_tokens_map.json` or `tokenizer_config.json`.
+	pub fn read(
+		model: &ModelDirectory,
+		part: &str,
+		encoder: &TextEncoderConfig,
+	) -> Result<Self, LoadError> {
+		let specials = SpecialTokens::read(model, part)?;
+		let file = model.find(part, &["tokenizer.json", "vocab.json"])?;
 		let mut tokenizer = if file.ends_with("tokenizer.json") {
 			parse(model.full(&file), model.text(&file)?.as_bytes())?
 		} else {
-			from_vocabulary(model, &file, &specials)?
+			from_vocabulary(model, part, &file, &specials)?
 		};
 		let error = |message| LoadError::Tokenizer { path: model.full(&file), message };
 		// Both would interfere with the layout above.
@@ -56,6 +58,11 @@ impl PromptTokenizer {
 		self.positions
 	}
 
+	/// Where the prompt ends in ids from [`encode`](Self::encode): at the first end mark.
+	pub fn end_of(&self, ids: &[u32]) -> usize {
+		ids.iter().position(|&id| id == self.end).unwrap_or(self.positions - 1)
+	}
+
 	pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, RenderError> {
 		let encoding = self
 			.tokenizer
@@ -78,11 +85,11 @@ struct SpecialTokens {
 }
 
 impl SpecialTokens {
-	fn read(model: &ModelDirectory) -> Result<Self, LoadError> {
+	fn read(model: &ModelDirectory, part: &str) -> Result<Self, LoadError> {
 		let mut fields = Map::new();
 		// The first file to name a token decides.
 		for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-			let Some(file) = model.find_optional(PART, &[name]) else { continue };
+			let Some(file) = model.find_optional(part, &[name]) else { continue };
 			let value: Value = json_file(model, &file)?;
 			for (field, value) in value.as_object().into_iter().flatten() {
 				// A token is a text, or an object that says how to match it.
@@ -108,11 +115,12 @@ impl SpecialTokens {
 /// word ends marked.
 fn from_vocabulary(
 	model: &ModelDirectory,
+	part: &str,
 	file: &Path,
 	specials: &SpecialTokens,
 ) -> Result<Tokenizer, LoadError> {
 	let vocabulary: Value = json_file(model, file)?;
-	let merges = model.text(&model.find(PART, &["merges.txt"])?)?;
+	let merges = model.text(&model.find(part, &["merges.txt"])?)?;
 	let merges: Vec<_> = merges
 		.lines()
 		.filter(|line| !line.starts_with("#version") && !line.trim().is_empty())

@@ -1,5 +1,6 @@
 //! Weights drawn from a seed, for whatever tensors a model part asks for.
 
+use super::Draw;
 use crate::{
 	denoising::standard_normal,
 	models::{blake2_256, finish},
@@ -16,7 +17,7 @@ use std::{
 /// A source of weights that remembers what it gave out.
 #[derive(Clone)]
 pub(super) struct Initializer {
-	seed: u64,
+	draw: Draw,
 	/// Tells the parts apart: names repeat among them.
 	part: String,
 	given: Arc<Mutex<BTreeMap<String, Weight>>>,
@@ -29,8 +30,8 @@ struct Weight {
 }
 
 impl Initializer {
-	pub fn new(seed: u64, part: &str) -> Self {
-		Self { seed, part: part.to_owned(), given: Arc::default() }
+	pub fn new(draw: Draw, part: &str) -> Self {
+		Self { draw, part: part.to_owned(), given: Arc::default() }
 	}
 
 	/// All tensors given out so far, as a safetensors file.
@@ -45,20 +46,20 @@ impl Initializer {
 			.collect::<std::result::Result<Vec<_>, _>>()?;
 		safetensors::serialize(tensors, None)
 	}
+}
 
-	/// The weights of one tensor: they depend on the seed, the part and the name alone.
-	fn draw(&self, name: &str, dims: &[usize]) -> Vec<f32> {
-		let count = dims.iter().product();
-		if dims.len() == 1 {
-			// Norms do nothing and nothing is added, as in a fresh model.
-			return vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; count];
-		}
-		let mut hash = blake2_256();
-		hash.update(&self.seed.to_le_bytes()).update(self.part.as_bytes()).update(b"/");
-		let mut generator = ChaCha20Rng::from_seed(finish(hash.update(name.as_bytes())));
-		let deviation = deviation(&format!("{}/{name}", self.part), dims);
-		standard_normal(&mut generator, count).into_iter().map(|x| x * deviation).collect()
+/// The weights of one tensor: they depend on the seed, the part and the name alone.
+pub(super) fn draw(seed: u64, part: &str, name: &str, dims: &[usize]) -> Vec<f32> {
+	let count = dims.iter().product();
+	if dims.len() == 1 {
+		// Norms do nothing and nothing is added, as in a fresh model.
+		return vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; count];
 	}
+	let mut hash = blake2_256();
+	hash.update(&seed.to_le_bytes()).update(part.as_bytes()).update(b"/");
+	let mut generator = ChaCha20Rng::from_seed(finish(hash.update(name.as_bytes())));
+	let deviation = deviation(&format!("{part}/{name}"), dims);
+	standard_normal(&mut generator, count).into_iter().map(|x| x * deviation).collect()
 }
 
 /// The standard deviation of a tensor's weights: what keeps the size of signals about the same,
@@ -89,7 +90,7 @@ impl SimpleBackend for Initializer {
 		dtype: DType,
 		device: &Device,
 	) -> Result<Tensor> {
-		let values = self.draw(name, shape.dims());
+		let values = (self.draw)(&self.part, name, shape.dims());
 		let weight = Weight {
 			shape: shape.dims().to_vec(),
 			bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),

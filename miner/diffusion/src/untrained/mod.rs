@@ -6,16 +6,16 @@ mod files;
 mod initializer;
 
 use crate::{
-	config::{TextEncoderConfig, UNetConfig, VaeConfig},
+	config::{Family, ModelIndex, TextEncoderConfig, UNetConfig, VaeConfig},
 	directory::ModelDirectory,
-	text::ClipTextModel,
+	text::{ClipTextModel, ProjectedClipTextModel},
 	unet::UNet,
 	vae::VaeDecoder,
 };
 use candle_core::{DType, Device, Result as CandleResult};
 use candle_nn::VarBuilder;
-use initializer::Initializer;
-use std::{fs, io, path::Path};
+use initializer::{draw, Initializer};
+use std::{fs, io, path::Path, sync::Arc};
 
 /// What the model says of itself.
 pub const NOTICE: &str = "untrained, for plumbing only";
@@ -34,20 +34,36 @@ pub fn write(dir: &Path, seed: u64) -> io::Result<()> {
 		}
 		fs::write(path, format!("{content:#}\n"))?;
 	}
-	// The weights' names and shapes are those that the loading code asks for, given the
-	// configuration just written.
+	let draw = move |part: &str, name: &str, dims: &[usize]| draw(seed, part, name, dims);
+	write_weights(dir, &(Arc::new(draw) as Draw))
+}
+
+/// Gives the weights of a tensor by the file that it goes to, its name and its shape.
+pub(crate) type Draw = Arc<dyn Fn(&str, &str, &[usize]) -> Vec<f32> + Send + Sync>;
+
+/// Writes the weights of a model whose other files are in `dir`. Their names and shapes are those
+/// that the loading code asks for, given the configuration there.
+pub(crate) fn write_weights(dir: &Path, draw: &Draw) -> io::Result<()> {
 	let model = ModelDirectory::open(dir).map_err(io::Error::other)?;
-	let text = TextEncoderConfig::read(&model).map_err(io::Error::other)?;
+	let index = ModelIndex::read(&model).map_err(io::Error::other)?;
+	let text = |part| TextEncoderConfig::read(&model, part).map_err(io::Error::other);
 	let unet = UNetConfig::read(&model).map_err(io::Error::other)?;
 	let vae = VaeConfig::read(&model).map_err(io::Error::other)?;
 	let write_part = |file: &str, build: &dyn Fn(VarBuilder) -> CandleResult<()>| {
-		let initializer = Initializer::new(seed, file);
+		let initializer = Initializer::new(draw.clone(), file);
 		let backend = Box::new(initializer.clone());
 		build(VarBuilder::from_backend(backend, DType::F32, Device::Cpu))
 			.map_err(io::Error::other)?;
 		fs::write(dir.join(file), initializer.into_safetensors().map_err(io::Error::other)?)
 	};
-	write_part("text_encoder/model.safetensors", &|vb| ClipTextModel::new(vb, &text).map(drop))?;
+	let first = text("text_encoder")?;
+	write_part("text_encoder/model.safetensors", &|vb| ClipTextModel::new(vb, &first).map(drop))?;
+	if let Family::StableDiffusionXl { .. } = index.family {
+		let second = text("text_encoder_2")?;
+		write_part("text_encoder_2/model.safetensors", &|vb| {
+			ProjectedClipTextModel::new(vb, &second).map(drop)
+		})?;
+	}
 	write_part("unet/diffusion_pytorch_model.safetensors", &|vb| UNet::new(vb, &unet).map(drop))?;
 	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| VaeDecoder::new(vb, &vae).map(drop))
 }

@@ -4,6 +4,8 @@ use super::*;
 use crate::config::Activation;
 use std::fs;
 
+const PART: &str = "tokenizer";
+
 fn encoder(vocab_size: usize, positions: usize) -> TextEncoderConfig {
 	TextEncoderConfig {
 		vocab_size,
@@ -14,6 +16,7 @@ fn encoder(vocab_size: usize, positions: usize) -> TextEncoderConfig {
 		positions,
 		layer_norm_eps: 1e-5,
 		activation: Activation::QuickGelu,
+		projection: 8,
 	}
 }
 
@@ -26,7 +29,7 @@ fn read(
 	for (name, content) in files {
 		fs::write(dir.path().join(PART).join(name), content).unwrap();
 	}
-	PromptTokenizer::read(&ModelDirectory::open(dir.path()).unwrap(), encoder)
+	PromptTokenizer::read(&ModelDirectory::open(dir.path()).unwrap(), PART, encoder)
 }
 
 /// A vocabulary as CLIP's: letters, letters that end a word, merged words, the marks.
@@ -85,8 +88,8 @@ fn byte_tokenizer() -> PromptTokenizer {
 	let dir = tempfile::tempdir().unwrap();
 	crate::untrained::write(dir.path(), 1).unwrap();
 	let model = ModelDirectory::open(dir.path()).unwrap();
-	let encoder = TextEncoderConfig::read(&model).unwrap();
-	PromptTokenizer::read(&model, &encoder).unwrap()
+	let encoder = TextEncoderConfig::read(&model, "text_encoder").unwrap();
+	PromptTokenizer::read(&model, PART, &encoder).unwrap()
 }
 
 #[test]
