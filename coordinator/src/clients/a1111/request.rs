@@ -7,11 +7,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The samplers and what else they are called.
-pub const SAMPLERS: [(&str, &[&str]); 4] = [
+pub const SAMPLERS: [(&str, &[&str]); 8] = [
 	("Euler a", &["k_euler_a", "k_euler_ancestral"]),
 	("Euler", &["k_euler"]),
 	("DDIM", &["ddim"]),
 	("DPM++ 2M", &["k_dpmpp_2m"]),
+	("DPM++ 2M Karras", &["k_dpmpp_2m_ka"]),
+	("UniPC", &["unipc"]),
+	("LCM", &["k_lcm"]),
+	("Heun", &["k_heun"]),
 ];
 /// The only schedule: the one that the model's own configuration has.
 pub const SCHEDULER: &str = "automatic";
