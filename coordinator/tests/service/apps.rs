@@ -27,14 +27,8 @@ async fn a_prompt_becomes_pictures() {
 	assert_eq!(held.task_id, offered.task_id);
 	assert_eq!(held.spec, offered.spec);
 	miner.heartbeat(&held, 3).await.unwrap();
-	// Progress is shown and not kept, so the heartbeat's answer does not wait for it.
-	let status = loop {
-		let status = http.task_status(held.task_id.clone()).await.unwrap();
-		if status.step > 0 {
-			break status;
-		}
-		tokio::time::sleep(Duration::from_millis(5)).await;
-	};
+	coordinator.shows(&held, 3).await;
+	let status = http.task_status(held.task_id.clone()).await.unwrap();
 	assert_eq!((status.state, status.step, status.attempt), (TaskState::Leased, 3, 1));
 	miner.upload_all(&held).await;
 	assert_eq!(miner.submit(&TestMiner::result(&held)).await.unwrap(), TaskState::Done);

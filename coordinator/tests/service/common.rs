@@ -64,6 +64,14 @@ pub fn registration(key: &Keypair, weight: u128) -> MinerRegistration {
 }
 
 impl Coordinator {
+	/// Waits until it shows that a task has come to `step`: progress is shown and not kept, so the
+	/// answer to a heartbeat does not wait for it.
+	pub async fn shows(&self, held: &Assignment, step: u32) {
+		while self.service.status(&held.task_id).unwrap().step != step {
+			tokio::time::sleep(Duration::from_millis(5)).await;
+		}
+	}
+
 	/// With these miners registered.
 	pub async fn start(miners: Vec<MinerRegistration>) -> Self {
 		Self::start_with(miners, SchedulerOptions::default()).await

@@ -338,6 +338,7 @@ mod tests {
 			assert_eq!(refusal.code, Code::InvalidRequest);
 			assert!(refusal.message.starts_with(named), "{refusal}");
 		}
-		assert_eq!(task(json!({ "sampler_name": "Heun" })).unwrap().sampler, "Heun");
+		assert_eq!(task(json!({ "sampler_name": "Brush" })).unwrap().sampler, "Brush");
+		assert_eq!(task(json!({ "sampler_name": "k_heun" })).unwrap().sampler, "Heun");
 	}
 }

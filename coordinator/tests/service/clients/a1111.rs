@@ -137,6 +137,7 @@ async fn progress_and_interrupt_concern_ones_own_tasks_only() {
 	let rendering = tokio::spawn(answer(request));
 	let held = miner.take().await;
 	miner.heartbeat(&held, 1).await.unwrap();
+	coordinator.shows(&held, 1).await;
 
 	let question = json!({ "id_task": "task(mine)", "id_live_preview": -1 });
 	let by_name = |request: RequestBuilder| answer(request.json(&question));
@@ -202,7 +203,7 @@ async fn errors_have_its_shape() {
 		(TXT2IMG, json!({ "enable_hr": true }), 400, "UNSUPPORTED", "enable_hr"),
 		(TXT2IMG, json!({ "cfg_scale": 31 }), 400, "INVALID_REQUEST", "cfg_scale is 31"),
 		(TXT2IMG, json!({ "batch_size": 9 }), 400, "INVALID_REQUEST", "batch_size × n_iter is 9"),
-		(TXT2IMG, json!({ "sampler_name": "Heun" }), 400, "INVALID_REQUEST", "sampler_name"),
+		(TXT2IMG, json!({ "sampler_name": "Brush" }), 400, "INVALID_REQUEST", "sampler_name"),
 		(TXT2IMG, json!({ "steps": "many" }), 400, "INVALID_REQUEST", "steps cannot be read"),
 		(TXT2IMG, json!([]), 400, "INVALID_REQUEST", "the body cannot be read"),
 		(TXT2IMG, model, 404, "UNKNOWN_MODEL", MODEL),

@@ -23,14 +23,8 @@ async fn a_task_is_offered_watched_and_fetched() {
 	assert_eq!(events.headers()["content-type"], "text/event-stream");
 	let held = miner.take().await;
 	miner.heartbeat(&held, 1).await.unwrap();
-	// Progress is shown and not kept, so the heartbeat's answer does not wait for it.
-	let status = loop {
-		let (_, status) = coordinator.get_json(&location).await;
-		if status["step"] != 0 {
-			break status;
-		}
-		tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-	};
+	coordinator.shows(&held, 1).await;
+	let (_, status) = coordinator.get_json(&location).await;
 	assert_eq!((&status["state"], &status["step"]), (&json!("leased"), &json!(1)));
 	miner.finish(&held).await;
 	let events = self::events(&events.text().await.unwrap());
