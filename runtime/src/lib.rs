@@ -24,6 +24,7 @@ pub mod configs;
 pub mod currency;
 pub mod genesis_config_presets;
 pub mod timing;
+mod weights;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
@@ -113,7 +114,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: Cow::Borrowed("cuckoo"),
 	impl_name: Cow::Borrowed("cuckoo-node"),
 	authoring_version: 1,
-	spec_version: 3,
+	spec_version: 4,
 	impl_version: 1,
 	apis: RUNTIME_API_VERSIONS,
 	transaction_version: 1,

@@ -1,7 +1,7 @@
 //! The weights of the calls and hooks.
 //!
-//! [`WeightInfo`] names them. The estimates here serve until the benchmarks have been measured on the
-//! runtime.
+//! [`WeightInfo`] names them. A runtime measures them by the benchmarks; the estimates here serve
+//! runtimes that have not, such as those of tests.
 
 use frame::deps::frame_support::weights::{constants::ParityDbWeight, Weight};
 

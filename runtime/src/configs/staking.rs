@@ -9,7 +9,7 @@ use frame_system::EnsureRoot;
 use sp_runtime::{Perbill, Perquintill};
 
 use crate::{
-	currency::CAI, timing, AccountId, Babe, Balance, Balances, Runtime, Session, Signature,
+	currency::CAI, timing, weights, AccountId, Babe, Balance, Balances, Runtime, Session, Signature,
 };
 
 /// The least self-stake of a validator.
@@ -75,7 +75,7 @@ impl pallet_cuckoo_staking::Config for Runtime {
 	type MaxVotes = ConstU32<32>;
 	type MaxExposures = ConstU32<32>;
 	type MaxRanked = MaxValidators;
-	type WeightInfo = ();
+	type WeightInfo = weights::pallet_cuckoo_staking::WeightInfo<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = BenchmarkHelper;
 }

@@ -1,0 +1,626 @@
+//! Weights of `pallet_cuckoo_staking`, measured by `scripts/weights`: do not edit.
+//!
+//! Date: 2026-11-25, processor: AMD EPYC, steps: 20, repeats: 20.
+
+#![cfg_attr(rustfmt, rustfmt_skip)]
+#![allow(unused_parens, clippy::unreadable_literal, clippy::wildcard_imports)]
+
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+
+/// The measured weights.
+pub struct WeightInfo<T>(PhantomData<T>);
+impl<T: frame_system::Config> pallet_cuckoo_staking::WeightInfo for WeightInfo<T> {
+	/// Storage: `System::Account` (r:1 w:1)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Balances::Holds` (r:1 w:1)
+	/// Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	fn stake() -> Weight {
+		// Measured proof: `7167` bytes.
+		// Least time: 357_080_000 picoseconds.
+		Weight::from_parts(601_999_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(35))
+			.saturating_add(T::DbWeight::get().writes(3))
+	}
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	fn unstake() -> Weight {
+		// Measured proof: `6533` bytes.
+		// Least time: 258_655_000 picoseconds.
+		Weight::from_parts(414_147_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(33))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:31)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `System::Account` (r:1 w:1)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Balances::Holds` (r:1 w:1)
+	/// Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	fn withdraw() -> Weight {
+		// Measured proof: `7203` bytes.
+		// Least time: 425_348_000 picoseconds.
+		Weight::from_parts(707_527_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(35))
+			.saturating_add(T::DbWeight::get().writes(34))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:1)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Operators` (r:1 w:1)
+	/// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
+	/// Storage: `System::BlockHash` (r:1 w:0)
+	/// Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:1)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:1 w:1)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleFlows` (r:1 w:1)
+	/// Proof: `Staking::RoleFlows` (`max_values`: None, `max_size`: Some(89), added: 2564, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:1 w:1)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:0 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	fn register() -> Weight {
+		// Measured proof: `24888` bytes.
+		// Least time: 623_199_000 picoseconds.
+		Weight::from_parts(789_791_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(44))
+			.saturating_add(T::DbWeight::get().writes(11))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:1)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:1)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Operators` (r:0 w:1)
+	/// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
+	fn deregister() -> Weight {
+		// Measured proof: `16594` bytes.
+		// Least time: 169_548_000 picoseconds.
+		Weight::from_parts(215_314_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			.saturating_add(T::DbWeight::get().reads(6))
+			.saturating_add(T::DbWeight::get().writes(6))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Operators` (r:1 w:2)
+	/// Proof: `Staking::Operators` (`max_values`: None, `max_size`: Some(80), added: 2555, mode: `MaxEncodedLen`)
+	/// Storage: `System::BlockHash` (r:1 w:0)
+	/// Proof: `System::BlockHash` (`max_values`: None, `max_size`: Some(44), added: 2519, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	fn set_operator() -> Weight {
+		// Measured proof: `1243` bytes.
+		// Least time: 134_943_000 picoseconds.
+		Weight::from_parts(262_473_000, 0)
+			.saturating_add(Weight::from_parts(0, 4313))
+			.saturating_add(T::DbWeight::get().reads(4))
+			.saturating_add(T::DbWeight::get().writes(3))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	fn set_info() -> Weight {
+		// Measured proof: `928` bytes.
+		// Least time: 42_019_000 picoseconds.
+		Weight::from_parts(73_959_000, 0)
+			.saturating_add(Weight::from_parts(0, 4313))
+			.saturating_add(T::DbWeight::get().reads(2))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:2 w:1)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:1 w:1)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn vote() -> Weight {
+		// Measured proof: `25564` bytes.
+		// Least time: 491_542_000 picoseconds.
+		Weight::from_parts(710_913_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(43))
+			.saturating_add(T::DbWeight::get().writes(7))
+	}
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:32 w:1)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:2 w:1)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `System::Account` (r:2 w:2)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pots` (r:1 w:1)
+	/// Proof: `Staking::Pots` (`max_values`: None, `max_size`: Some(41), added: 2516, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:1 w:1)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn unvote() -> Weight {
+		// Measured proof: `26543` bytes.
+		// Least time: 596_860_000 picoseconds.
+		Weight::from_parts(1_048_026_000, 0)
+			.saturating_add(Weight::from_parts(0, 83262))
+			.saturating_add(T::DbWeight::get().reads(47))
+			.saturating_add(T::DbWeight::get().writes(11))
+	}
+	/// Storage: `Staking::RoleOf` (r:2 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:32 w:1)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:2 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:4 w:2)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:2 w:2)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `System::Account` (r:2 w:2)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pots` (r:1 w:1)
+	/// Proof: `Staking::Pots` (`max_values`: None, `max_size`: Some(41), added: 2516, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:2 w:2)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:2 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:2 w:2)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn move_vote() -> Weight {
+		// Measured proof: `28808` bytes.
+		// Least time: 726_443_000 picoseconds.
+		Weight::from_parts(1_188_469_000, 0)
+			.saturating_add(Weight::from_parts(0, 83262))
+			.saturating_add(T::DbWeight::get().reads(55))
+			.saturating_add(T::DbWeight::get().writes(15))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn rank() -> Weight {
+		// Measured proof: `14460` bytes.
+		// Least time: 127_760_000 picoseconds.
+		Weight::from_parts(204_764_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			.saturating_add(T::DbWeight::get().reads(3))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::ValidatorCount` (r:1 w:1)
+	/// Proof: `Staking::ValidatorCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	fn set_validator_count() -> Weight {
+		// Measured proof: `350` bytes.
+		// Least time: 15_238_000 picoseconds.
+		Weight::from_parts(28_473_000, 0)
+			.saturating_add(Weight::from_parts(0, 1489))
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:2 w:1)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Payouts` (r:1 w:0)
+	/// Proof: `Staking::Payouts` (`max_values`: None, `max_size`: Some(50), added: 2525, mode: `MaxEncodedLen`)
+	/// Storage: `System::Account` (r:2 w:2)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pots` (r:1 w:1)
+	/// Proof: `Staking::Pots` (`max_values`: None, `max_size`: Some(41), added: 2516, mode: `MaxEncodedLen`)
+	/// Storage: `Balances::Holds` (r:1 w:1)
+	/// Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:1 w:1)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn claim() -> Weight {
+		// Measured proof: `27541` bytes.
+		// Least time: 906_861_000 picoseconds.
+		Weight::from_parts(1_338_050_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(48))
+			.saturating_add(T::DbWeight::get().writes(11))
+	}
+	/// Storage: `Staking::Payouts` (r:1 w:1)
+	/// Proof: `Staking::Payouts` (`max_values`: None, `max_size`: Some(50), added: 2525, mode: `MaxEncodedLen`)
+	fn set_payout() -> Weight {
+		// Measured proof: `350` bytes.
+		// Least time: 17_884_000 picoseconds.
+		Weight::from_parts(26_299_000, 0)
+			.saturating_add(Weight::from_parts(0, 3515))
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleFlows` (r:1 w:1)
+	/// Proof: `Staking::RoleFlows` (`max_values`: None, `max_size`: Some(89), added: 2564, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionLength` (r:1 w:0)
+	/// Proof: `Timing::SessionLength` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionsPerEra` (r:1 w:0)
+	/// Proof: `Timing::SessionsPerEra` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:1)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:1 w:0)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	fn set_commission() -> Weight {
+		// Measured proof: `1890` bytes.
+		// Least time: 73_027_000 picoseconds.
+		Weight::from_parts(116_508_000, 0)
+			.saturating_add(Weight::from_parts(0, 3645))
+			.saturating_add(T::DbWeight::get().reads(8))
+			.saturating_add(T::DbWeight::get().writes(2))
+	}
+	/// Storage: `Balances::Holds` (r:1 w:1)
+	/// Proof: `Balances::Holds` (`max_values`: None, `max_size`: Some(85), added: 2560, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ledgers` (r:1 w:1)
+	/// Proof: `Staking::Ledgers` (`max_values`: None, `max_size`: Some(2710), added: 5185, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:31 w:0)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:2 w:1)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `System::Account` (r:1 w:1)
+	/// Proof: `System::Account` (`max_values`: None, `max_size`: Some(128), added: 2603, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn settle() -> Weight {
+		// Measured proof: `26060` bytes.
+		// Least time: 557_696_000 picoseconds.
+		Weight::from_parts(794_640_000, 0)
+			.saturating_add(Weight::from_parts(0, 80691))
+			.saturating_add(T::DbWeight::get().reads(44))
+			.saturating_add(T::DbWeight::get().writes(8))
+	}
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:1)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Queue` (r:1 w:1)
+	/// Proof: `Staking::Queue` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::PendingSlashes` (r:0 w:1)
+	/// Proof: `Staking::PendingSlashes` (`max_values`: None, `max_size`: Some(56), added: 2531, mode: `MaxEncodedLen`)
+	fn slash() -> Weight {
+		// Measured proof: `16594` bytes.
+		// Least time: 201_869_000 picoseconds.
+		Weight::from_parts(294_081_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			.saturating_add(T::DbWeight::get().reads(9))
+			.saturating_add(T::DbWeight::get().writes(6))
+	}
+	/// Storage: `Staking::PendingSlashes` (r:1 w:1)
+	/// Proof: `Staking::PendingSlashes` (`max_values`: None, `max_size`: Some(56), added: 2531, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:1)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:1 w:0)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn cancel_slash() -> Weight {
+		// Measured proof: `17769` bytes.
+		// Least time: 226_845_000 picoseconds.
+		Weight::from_parts(275_638_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			.saturating_add(T::DbWeight::get().reads(10))
+			.saturating_add(T::DbWeight::get().writes(5))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:1)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:1 w:0)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn unjail() -> Weight {
+		// Measured proof: `17723` bytes.
+		// Least time: 232_627_000 picoseconds.
+		Weight::from_parts(368_932_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			.saturating_add(T::DbWeight::get().reads(9))
+			.saturating_add(T::DbWeight::get().writes(4))
+	}
+	/// Storage: `Staking::Emission` (r:1 w:1)
+	/// Proof: `Staking::Emission` (`max_values`: None, `max_size`: Some(17), added: 2492, mode: `MaxEncodedLen`)
+	fn set_emission() -> Weight {
+		// Measured proof: `482` bytes.
+		// Least time: 21_120_000 picoseconds.
+		Weight::from_parts(37_410_000, 0)
+			.saturating_add(Weight::from_parts(0, 3482))
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::RewardSplit` (r:1 w:1)
+	/// Proof: `Staking::RewardSplit` (`max_values`: Some(1), `max_size`: Some(12), added: 507, mode: `MaxEncodedLen`)
+	fn set_reward_split() -> Weight {
+		// Measured proof: `350` bytes.
+		// Least time: 15_309_000 picoseconds.
+		Weight::from_parts(22_873_000, 0)
+			.saturating_add(Weight::from_parts(0, 1497))
+			.saturating_add(T::DbWeight::get().reads(1))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::KeyChanges` (r:1 w:1)
+	/// Proof: `Staking::KeyChanges` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
+	/// Storage: `Session::NextKeys` (r:1 w:1)
+	/// Proof: `Session::NextKeys` (`max_values`: None, `max_size`: None, mode: `Measured`)
+	/// Storage: `Session::ExternallySetKeys` (r:1 w:0)
+	/// Proof: `Session::ExternallySetKeys` (`max_values`: None, `max_size`: None, mode: `Measured`)
+	/// Storage: `Session::KeyOwner` (r:2 w:4)
+	/// Proof: `Session::KeyOwner` (`max_values`: None, `max_size`: None, mode: `Measured`)
+	fn set_keys() -> Weight {
+		// Measured proof: `1093` bytes.
+		// Least time: 214_722_000 picoseconds.
+		Weight::from_parts(327_774_000, 0)
+			.saturating_add(Weight::from_parts(0, 7033))
+			.saturating_add(T::DbWeight::get().reads(7))
+			.saturating_add(T::DbWeight::get().writes(6))
+	}
+	/// Storage: `Staking::CurrentEra` (r:1 w:1)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Babe::CurrentSlot` (r:1 w:0)
+	/// Proof: `Babe::CurrentSlot` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Queue` (r:1 w:0)
+	/// Proof: `Staking::Queue` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	fn on_initialize() -> Weight {
+		// Measured proof: `519` bytes.
+		// Least time: 11_972_000 picoseconds.
+		Weight::from_parts(21_090_000, 0)
+			.saturating_add(Weight::from_parts(0, 1501))
+			.saturating_add(T::DbWeight::get().reads(3))
+			.saturating_add(T::DbWeight::get().writes(1))
+	}
+	/// Storage: `Staking::CurrentEra` (r:1 w:0)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Queue` (r:1 w:1)
+	/// Proof: `Staking::Queue` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::PendingSlashes` (r:1 w:1)
+	/// Proof: `Staking::PendingSlashes` (`max_values`: None, `max_size`: Some(56), added: 2531, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleOf` (r:1 w:0)
+	/// Proof: `Staking::RoleOf` (`max_values`: None, `max_size`: Some(49), added: 2524, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:0)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:1)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::SubPools` (r:29 w:29)
+	/// Proof: `Staking::SubPools` (`max_values`: None, `max_size`: Some(96), added: 2571, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:1)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::WeightHistories` (r:1 w:1)
+	/// Proof: `Staking::WeightHistories` (`max_values`: None, `max_size`: Some(689), added: 3164, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleTotals` (r:1 w:1)
+	/// Proof: `Staking::RoleTotals` (`max_values`: None, `max_size`: Some(29), added: 2504, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Candidates` (r:1 w:1)
+	/// Proof: `Staking::Candidates` (`max_values`: None, `max_size`: Some(848), added: 3323, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Ranking` (r:1 w:1)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	fn apply_slash() -> Weight {
+		// Measured proof: `19197` bytes.
+		// Least time: 482_465_000 picoseconds.
+		Weight::from_parts(614_983_000, 0)
+			.saturating_add(Weight::from_parts(0, 75549))
+			.saturating_add(T::DbWeight::get().reads(40))
+			.saturating_add(T::DbWeight::get().writes(37))
+	}
+	/// Storage: `Staking::RoleFlows` (r:1 w:1)
+	/// Proof: `Staking::RoleFlows` (`max_values`: None, `max_size`: Some(89), added: 2564, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionLength` (r:1 w:0)
+	/// Proof: `Timing::SessionLength` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionsPerEra` (r:1 w:0)
+	/// Proof: `Timing::SessionsPerEra` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pools` (r:1 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:1 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::EarningsOf` (r:1 w:1)
+	/// Proof: `Staking::EarningsOf` (`max_values`: None, `max_size`: Some(169), added: 2644, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pots` (r:1 w:1)
+	/// Proof: `Staking::Pots` (`max_values`: None, `max_size`: Some(41), added: 2516, mode: `MaxEncodedLen`)
+	fn note_author() -> Weight {
+		// Measured proof: `1339` bytes.
+		// Least time: 48_751_000 picoseconds.
+		Weight::from_parts(54_652_000, 0)
+			.saturating_add(Weight::from_parts(0, 3780))
+			.saturating_add(T::DbWeight::get().reads(7))
+			.saturating_add(T::DbWeight::get().writes(3))
+	}
+	/// Storage: `Staking::CurrentEra` (r:1 w:1)
+	/// Proof: `Staking::CurrentEra` (`max_values`: Some(1), `max_size`: Some(16), added: 511, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RoleFlows` (r:3 w:3)
+	/// Proof: `Staking::RoleFlows` (`max_values`: None, `max_size`: Some(89), added: 2564, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionLength` (r:1 w:0)
+	/// Proof: `Timing::SessionLength` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Timing::SessionsPerEra` (r:1 w:0)
+	/// Proof: `Timing::SessionsPerEra` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Babe::CurrentSlot` (r:1 w:0)
+	/// Proof: `Babe::CurrentSlot` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Pots` (r:2 w:0)
+	/// Proof: `Staking::Pots` (`max_values`: None, `max_size`: Some(41), added: 2516, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Emission` (r:2 w:0)
+	/// Proof: `Staking::Emission` (`max_values`: None, `max_size`: Some(17), added: 2492, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::RewardSplit` (r:1 w:0)
+	/// Proof: `Staking::RewardSplit` (`max_values`: Some(1), `max_size`: Some(12), added: 507, mode: `MaxEncodedLen`)
+	fn begin_era() -> Weight {
+		// Measured proof: `1182` bytes.
+		// Least time: 81_363_000 picoseconds.
+		Weight::from_parts(141_505_000, 0)
+			.saturating_add(Weight::from_parts(0, 8682))
+			.saturating_add(T::DbWeight::get().reads(12))
+			.saturating_add(T::DbWeight::get().writes(4))
+	}
+	/// Storage: `Staking::Ranking` (r:1 w:0)
+	/// Proof: `Staking::Ranking` (`max_values`: Some(1), `max_size`: Some(12290), added: 12785, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::ValidatorCount` (r:1 w:0)
+	/// Proof: `Staking::ValidatorCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Session::NextKeys` (r:256 w:0)
+	/// Proof: `Session::NextKeys` (`max_values`: None, `max_size`: None, mode: `Measured`)
+	/// Storage: `Staking::Pools` (r:256 w:0)
+	/// Proof: `Staking::Pools` (`max_values`: None, `max_size`: Some(84), added: 2559, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Offenders` (r:256 w:0)
+	/// Proof: `Staking::Offenders` (`max_values`: None, `max_size`: Some(315), added: 2790, mode: `MaxEncodedLen`)
+	/// Storage: `Staking::Positions` (r:256 w:0)
+	/// Proof: `Staking::Positions` (`max_values`: None, `max_size`: Some(180), added: 2655, mode: `MaxEncodedLen`)
+	/// The range of component `n` is `[1, 256]`.
+	fn elect(n: u32, ) -> Weight {
+		// Measured proof: `1037 + n * (441 ±0)` bytes.
+		// Least time: 99_326_000 picoseconds.
+		Weight::from_parts(116_558_000, 0)
+			.saturating_add(Weight::from_parts(0, 13775))
+			// Standard error: 551_049.
+			.saturating_add(Weight::from_parts(35_373_752, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(2))
+			.saturating_add(T::DbWeight::get().reads((4_u64).saturating_mul(n.into())))
+			.saturating_add(Weight::from_parts(0, 2917).saturating_mul(n.into()))
+	}
+}
