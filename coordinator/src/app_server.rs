@@ -6,7 +6,7 @@ use crate::clients::{
 	self,
 	original::{OriginalApiServer, OriginalMethods},
 };
-use crate::listener::{refuse, serve, JsonRpc};
+use crate::listener::{refuse, JsonRpc, Port};
 use crate::service::{unknown_task, Service};
 use axum::{
 	extract::{Path, Request, State},
@@ -28,15 +28,14 @@ use jsonrpsee::{
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
-/// Serves apps on `listener` until `stop`.
+/// Serves apps on `port` until `stop`.
 ///
 /// # Errors
 ///
 /// If the port fails.
 pub async fn serve_apps(
-	listener: TcpListener,
+	port: Port,
 	service: Arc<Service>,
 	max_connections: usize,
 	stop: StopHandle,
@@ -52,7 +51,7 @@ pub async fn serve_apps(
 		.with_state(service.clone())
 		.merge(clients::router(service))
 		.fallback(nothing_here);
-	serve(listener, max_connections, router, stop).await
+	port.serve(max_connections, router, stop).await
 }
 
 async fn health(State(service): State<Arc<Service>>) -> Response {

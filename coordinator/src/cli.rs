@@ -2,6 +2,7 @@
 
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
+use crate::tls::Certificate;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
@@ -12,7 +13,7 @@ use directories::BaseDirs;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Takes picture tasks from apps and shares them out, by stake, among the miners that are registered
 /// on the chain.
@@ -36,6 +37,23 @@ pub enum Command {
 	/// Make, show and prove operator keys.
 	#[command(subcommand)]
 	Key(KeyCommand),
+	/// Make a TLS certificate that vouches for itself, and show the fingerprint by which miners will
+	/// know it.
+	Certificate(CertificateArgs),
+}
+
+/// A certificate to be made.
+#[derive(Debug, Args)]
+pub struct CertificateArgs {
+	/// Host name or address at which it will be served; one or more times.
+	#[arg(long = "host", value_name = "NAME", required = true)]
+	pub hosts: Vec<String>,
+	/// New file for the certificate.
+	#[arg(long, value_name = "FILE", default_value = "tls.crt")]
+	pub out_cert: PathBuf,
+	/// New file for its private key, which only you can read.
+	#[arg(long, value_name = "FILE", default_value = "tls.key")]
+	pub out_key: PathBuf,
 }
 
 /// How to run the coordinator.
@@ -63,6 +81,18 @@ pub struct RunArgs {
 		default_value = "127.0.0.1:9981"
 	)]
 	pub miner_listen: SocketAddr,
+	/// Encrypt the connections of apps with the certificate in this file (PEM).
+	#[arg(long, env = "CUCKOO_APP_TLS_CERT", value_name = "FILE", requires = "app_tls_key")]
+	pub app_tls_cert: Option<PathBuf>,
+	/// Private key of that certificate (PEM).
+	#[arg(long, env = "CUCKOO_APP_TLS_KEY", value_name = "FILE", requires = "app_tls_cert")]
+	pub app_tls_key: Option<PathBuf>,
+	/// Encrypt the connections of miners with the certificate in this file (PEM).
+	#[arg(long, env = "CUCKOO_MINER_TLS_CERT", value_name = "FILE", requires = "miner_tls_key")]
+	pub miner_tls_cert: Option<PathBuf>,
+	/// Private key of that certificate (PEM).
+	#[arg(long, env = "CUCKOO_MINER_TLS_KEY", value_name = "FILE", requires = "miner_tls_cert")]
+	pub miner_tls_key: Option<PathBuf>,
 	/// Start only if the chain has this genesis hash (0x…).
 	#[arg(long, env = "CUCKOO_GENESIS", value_name = "HASH", value_parser = parse_hash)]
 	pub genesis: Option<[u8; 32]>,
@@ -149,6 +179,24 @@ impl RunArgs {
 		}
 	}
 
+	/// The certificate with which apps are served, if any.
+	///
+	/// # Errors
+	///
+	/// If it cannot be read.
+	pub fn app_certificate(&self) -> anyhow::Result<Option<Certificate>> {
+		certificate(self.app_tls_cert.as_deref(), self.app_tls_key.as_deref())
+	}
+
+	/// The certificate with which miners are served, if any.
+	///
+	/// # Errors
+	///
+	/// If it cannot be read.
+	pub fn miner_certificate(&self) -> anyhow::Result<Option<Certificate>> {
+		certificate(self.miner_tls_cert.as_deref(), self.miner_tls_key.as_deref())
+	}
+
 	/// Where names, leases and draws come from.
 	pub fn rng(&self) -> ChaCha20Rng {
 		self.draw_seed.map_or_else(ChaCha20Rng::from_entropy, ChaCha20Rng::seed_from_u64)
@@ -171,6 +219,11 @@ impl RunArgs {
 	pub fn retention(&self) -> Retention {
 		Retention { age_ms: self.keep_hours * 3_600_000, bytes: self.keep_bytes }
 	}
+}
+
+fn certificate(file: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<Certificate>> {
+	// The command line has both or neither.
+	file.zip(key).map(|(file, key)| Certificate::load(file, key)).transpose()
 }
 
 #[cfg(test)]

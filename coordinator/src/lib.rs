@@ -8,6 +8,7 @@
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
 //! - [`app_server`] and [`miner_server`]: the two listeners;
 //! - [`clients`]: other people's APIs on the listener for apps;
+//! - [`tls`]: certificates for them;
 //! - [`startup`]: what must hold before the coordinator starts.
 
 pub mod app_server;
@@ -24,3 +25,4 @@ pub mod service;
 pub mod sessions;
 pub mod startup;
 pub mod store;
+pub mod tls;

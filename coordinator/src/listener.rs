@@ -1,7 +1,7 @@
-//! What the two listeners have in common: a port, a limit on connections, JSON-RPC beside plain HTTP,
-//! and an orderly end.
+//! What the two listeners have in common: a port, encryption, a limit on connections, JSON-RPC beside
+//! plain HTTP, and an orderly end.
 
-use crate::{named_errors::NameErrors, sessions::Connection};
+use crate::{named_errors::NameErrors, sessions::Connection, tls::Certificate};
 use axum::{
 	body::Body,
 	extract::{connect_info::Connected, Request},
@@ -31,6 +31,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::{server::TlsStream, TlsAcceptor};
+use tokio_util::either::Either;
 use tower::{
 	layer::util::{Identity, Stack},
 	Service as _,
@@ -47,6 +51,9 @@ pub const MAX_BATCH: u32 = 32;
 pub const MAX_SUBSCRIPTIONS: u32 = 128;
 /// After a failure to accept a connection that is not the peer's fault (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest time from the beginning of a connection until it is encrypted.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why a listener cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -77,56 +84,84 @@ pub enum BindError {
 	},
 }
 
-/// Takes the port of a listener for `what`, whose address `option` sets.
-pub async fn bind(
-	address: SocketAddr,
-	what: &'static str,
-	option: &'static str,
-) -> Result<TcpListener, BindError> {
-	TcpListener::bind(address).await.map_err(|error| match error.kind() {
-		io::ErrorKind::AddrInUse => BindError::InUse { what, address, option },
-		_ => BindError::Other { what, address, option, error },
-	})
+/// A port that was taken for a listener.
+pub struct Port {
+	listener: TcpListener,
+	acceptor: Option<TlsAcceptor>,
 }
 
-/// Serves `router` on `listener`, to at most `max_connections` at once, until `stop`.
-///
-/// # Errors
-///
-/// If the port fails.
-pub async fn serve(
-	listener: TcpListener,
-	max_connections: usize,
-	router: Router,
-	stop: StopHandle,
-) -> io::Result<()> {
-	let listener = LimitedListener { listener, free: Arc::new(Semaphore::new(max_connections)) };
-	let service = router.into_make_service_with_connect_info::<Peer>();
-	axum::serve(listener, service).with_graceful_shutdown(stop.shutdown()).await
+impl Port {
+	/// Takes the port of a listener for `what`, whose address `option` sets. Connections are encrypted
+	/// if there is a certificate.
+	///
+	/// # Errors
+	///
+	/// If the port cannot be had.
+	pub async fn bind(
+		address: SocketAddr,
+		certificate: Option<&Certificate>,
+		what: &'static str,
+		option: &'static str,
+	) -> Result<Self, BindError> {
+		let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+			io::ErrorKind::AddrInUse => BindError::InUse { what, address, option },
+			_ => BindError::Other { what, address, option, error },
+		})?;
+		Ok(Self { listener, acceptor: certificate.map(Certificate::acceptor) })
+	}
+
+	/// Where it is.
+	///
+	/// # Errors
+	///
+	/// If the system does not say.
+	pub fn address(&self) -> io::Result<SocketAddr> {
+		self.listener.local_addr()
+	}
+
+	/// Serves `router`, to at most `max_connections` at once, until `stop`.
+	///
+	/// # Errors
+	///
+	/// If the port fails.
+	pub async fn serve(
+		self,
+		max_connections: usize,
+		router: Router,
+		stop: StopHandle,
+	) -> io::Result<()> {
+		let free = Arc::new(Semaphore::new(max_connections));
+		let listener = LimitedListener { port: self, free, handshakes: JoinSet::new() };
+		let service = router.into_make_service_with_connect_info::<Peer>();
+		axum::serve(listener, service).with_graceful_shutdown(stop.shutdown()).await
+	}
 }
 
 /// A listener that closes connections beyond a limit at once, instead of letting them wait.
 struct LimitedListener {
-	listener: TcpListener,
+	port: Port,
 	free: Arc<Semaphore>,
+	/// Connections that are about to be encrypted. They count.
+	handshakes: JoinSet<Option<(CountedStream, SocketAddr)>>,
 }
 
-impl Listener for LimitedListener {
-	type Io = CountedStream;
-	type Addr = SocketAddr;
-
-	async fn accept(&mut self) -> (CountedStream, SocketAddr) {
+impl LimitedListener {
+	/// The next connection within the limit.
+	async fn accept_counted(
+		listener: &TcpListener,
+		free: &Arc<Semaphore>,
+	) -> (TcpStream, OwnedSemaphorePermit, SocketAddr) {
 		loop {
-			match self.listener.accept().await {
+			match listener.accept().await {
 				Ok((stream, peer)) => {
-					let Ok(permit) = self.free.clone().try_acquire_owned() else {
+					let Ok(permit) = free.clone().try_acquire_owned() else {
 						tracing::warn!(%peer, "too many connections: one more is closed");
 						continue;
 					};
 					if let Err(error) = stream.set_nodelay(true) {
 						tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
 					}
-					return (CountedStream { stream, _permit: permit }, peer);
+					return (stream, permit, peer);
 				},
 				Err(error) => {
 					tracing::warn!(%error, "cannot accept a connection");
@@ -135,9 +170,45 @@ impl Listener for LimitedListener {
 			}
 		}
 	}
+}
+
+impl Listener for LimitedListener {
+	type Io = CountedStream;
+	type Addr = SocketAddr;
+
+	async fn accept(&mut self) -> (CountedStream, SocketAddr) {
+		let Self { port: Port { listener, acceptor }, free, handshakes } = self;
+		loop {
+			let (stream, permit, peer) = tokio::select! {
+				Some(done) = handshakes.join_next() => match done {
+					Ok(Some(ready)) => return ready,
+					_ => continue,
+				},
+				accepted = Self::accept_counted(listener, free) => accepted,
+			};
+			let Some(acceptor) = acceptor else {
+				return (CountedStream { stream: Either::Left(stream), _permit: permit }, peer);
+			};
+			let handshake = timeout(HANDSHAKE, acceptor.accept(stream));
+			handshakes.spawn(async move {
+				let stream = match handshake.await {
+					Ok(Ok(stream)) => Either::Right(Box::new(stream)),
+					Ok(Err(error)) => {
+						tracing::debug!(%peer, %error, "a connection could not be encrypted");
+						return None;
+					},
+					Err(_) => {
+						tracing::debug!(%peer, "a connection was not encrypted in time");
+						return None;
+					},
+				};
+				Some((CountedStream { stream, _permit: permit }, peer))
+			});
+		}
+	}
 
 	fn local_addr(&self) -> io::Result<SocketAddr> {
-		self.listener.local_addr()
+		self.port.address()
 	}
 }
 
@@ -153,7 +224,7 @@ impl Connected<IncomingStream<'_, LimitedListener>> for Peer {
 
 /// A connection that counts until it is dropped.
 struct CountedStream {
-	stream: TcpStream,
+	stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
 	_permit: OwnedSemaphorePermit,
 }
 
@@ -258,10 +329,16 @@ pub fn refuse(refusal: Refusal) -> Response {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use rustls::{crypto::ring, ClientConfig, RootCertStore};
+	use tokio::io::{AsyncReadExt, AsyncWriteExt};
+	use tokio_rustls::TlsConnector;
+
+	async fn bind(address: &str) -> Result<Port, BindError> {
+		Port::bind(address.parse().unwrap(), None, "apps", "--app-listen").await
+	}
 
 	/// Asks for `/` on an open connection; whether it was answered.
-	async fn is_served(stream: &mut TcpStream) -> bool {
-		use tokio::io::{AsyncReadExt, AsyncWriteExt};
+	async fn is_served(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
 		let mut answer = [0; 1024];
 		// A closed connection shows when writing or when reading.
 		let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -271,10 +348,10 @@ mod tests {
 
 	#[tokio::test]
 	async fn a_connection_beyond_the_limit_is_closed_until_another_one_ends() {
-		let listener = bind("127.0.0.1:0".parse().unwrap(), "apps", "--app-listen").await.unwrap();
-		let address = listener.local_addr().unwrap();
+		let port = bind("127.0.0.1:0").await.unwrap();
+		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
-		tokio::spawn(serve(listener, 1, Router::new().fallback(|| async { "hello" }), stop));
+		tokio::spawn(port.serve(1, Router::new().fallback(|| async { "hello" }), stop));
 		let mut first = TcpStream::connect(address).await.unwrap();
 		assert!(is_served(&mut first).await);
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
@@ -290,11 +367,40 @@ mod tests {
 	}
 
 	#[tokio::test]
+	async fn connections_are_encrypted_and_one_that_stalls_holds_nobody_up() {
+		let dir = tempfile::tempdir().unwrap();
+		let files = ["crt", "key"].map(|kind| dir.path().join(kind));
+		crate::tls::make(vec!["localhost".into()], &files[0], &files[1]).unwrap();
+		let certificate = Certificate::load(&files[0], &files[1]).unwrap();
+		let loopback = "127.0.0.1:0".parse().unwrap();
+		let port = Port::bind(loopback, Some(&certificate), "apps", "--app-listen").await.unwrap();
+		let address = port.address().unwrap();
+		let (stop, _stopper) = jsonrpsee::server::stop_channel();
+		tokio::spawn(port.serve(3, Router::new().fallback(|| async { "hello" }), stop));
+
+		let _stalled = TcpStream::connect(address).await.unwrap();
+		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
+		let mut roots = RootCertStore::empty();
+		let chain = cuckoo_chain_client::certificate::load(&files[0]).unwrap();
+		roots.add(chain[0].clone()).unwrap();
+		let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+			.with_safe_default_protocol_versions()
+			.unwrap()
+			.with_root_certificates(roots)
+			.with_no_client_auth();
+		let stream = TcpStream::connect(address).await.unwrap();
+		let name = "localhost".try_into().unwrap();
+		let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+		assert!(is_served(&mut stream).await);
+	}
+
+	#[tokio::test]
 	async fn a_port_in_use_is_told_in_one_line() {
-		let taken = bind("127.0.0.1:0".parse().unwrap(), "apps", "--app-listen").await.unwrap();
-		let address = taken.local_addr().unwrap();
-		let message = bind(address, "apps", "--app-listen").await.unwrap_err().to_string();
-		assert!(message.contains(&address.to_string()) && message.contains("in use"), "{message}");
+		let taken = bind("127.0.0.1:0").await.unwrap();
+		let address = taken.address().unwrap().to_string();
+		let Err(error) = bind(&address).await else { panic!("the port is taken") };
+		let message = error.to_string();
+		assert!(message.contains(&address) && message.contains("in use"), "{message}");
 		assert_eq!(message.lines().count(), 1);
 	}
 }

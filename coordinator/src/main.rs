@@ -5,13 +5,14 @@ use clap::Parser;
 use cuckoo_chain_client::{key_command, keys, watch_registry, ChainClient, Role};
 use cuckoo_coordinator::{
 	app_server::serve_apps,
-	cli::{Cli, Command, RunArgs},
-	listener,
+	cli::{CertificateArgs, Cli, Command, RunArgs},
+	listener::Port,
 	miner_server::serve_miners,
 	registry::chain::snapshots,
 	service::{Identity, Service},
 	startup,
 	store::Store,
+	tls,
 };
 use jsonrpsee::server::stop_channel;
 use std::io::{stderr, stdout, IsTerminal};
@@ -34,6 +35,7 @@ async fn main() -> ExitCode {
 		Some(Command::Key(command)) => {
 			key_command::run(command, Role::Coordinator, &mut stdout()).await.map_err(Into::into)
 		},
+		Some(Command::Certificate(args)) => make_certificate(args),
 		None => run(cli.run).await,
 	};
 	match outcome {
@@ -43,6 +45,15 @@ async fn main() -> ExitCode {
 			ExitCode::FAILURE
 		},
 	}
+}
+
+fn make_certificate(args: CertificateArgs) -> anyhow::Result<()> {
+	let CertificateArgs { hosts, out_cert, out_key } = args;
+	let fingerprint = tls::make(hosts, &out_cert, &out_key)?;
+	println!("certificate: {}", out_cert.display());
+	println!("private key: {}", out_key.display());
+	println!("fingerprint: 0x{}", hex::encode(fingerprint));
+	Ok(())
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -61,8 +72,13 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 		bail!("no operator key: give its file with --key FILE, or make one with `key generate`");
 	};
 	let account = keys::load(key)?.public_key().to_account_id();
-	let app_listener = listener::bind(args.app_listen, "apps", "--app-listen").await?;
-	let miner_listener = listener::bind(args.miner_listen, "miners", "--miner-listen").await?;
+	let app_certificate = args.app_certificate()?;
+	let app_port =
+		Port::bind(args.app_listen, app_certificate.as_ref(), "apps", "--app-listen").await?;
+	let miner_certificate = args.miner_certificate()?;
+	let miner_port =
+		Port::bind(args.miner_listen, miner_certificate.as_ref(), "miners", "--miner-listen")
+			.await?;
 
 	let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch Ctrl-C")?;
 	let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
@@ -87,11 +103,20 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	}
 	tracing::info!("tasks are kept in {}", dir.display());
 	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);
-	tracing::info!("listening for apps on http://{}", app_listener.local_addr()?);
-	tracing::info!("listening for miners on ws://{}", miner_listener.local_addr()?);
+	let scheme = if app_certificate.is_some() { "https" } else { "http" };
+	tracing::info!("listening for apps on {scheme}://{}", app_port.address()?);
+	let scheme = if miner_certificate.is_some() { "wss" } else { "ws" };
+	tracing::info!("listening for miners on {scheme}://{}", miner_port.address()?);
+	let fingerprint = miner_certificate.as_ref().map(tls::Certificate::fingerprint);
+	if let Some(warning) = startup::certificate_warning(&registration, fingerprint) {
+		tracing::warn!("{warning}");
+	}
+	for certificate in app_certificate.into_iter().chain(miner_certificate) {
+		tokio::spawn(certificate.follow());
+	}
 	let connections = args.max_connections as usize;
-	let apps = serve_apps(app_listener, service.clone(), connections, stop.clone());
-	let miners = serve_miners(miner_listener, service.clone(), connections, stop);
+	let apps = serve_apps(app_port, service.clone(), connections, stop.clone());
+	let miners = serve_miners(miner_port, service.clone(), connections, stop);
 	let mut servers = tokio::spawn(async { tokio::try_join!(apps, miners) });
 	let keeper = tokio::spawn({
 		let service = service.clone();

@@ -1,7 +1,7 @@
 //! The listener for miners: JSON-RPC over WebSocket on `/`, and `PUT /pictures/{task}/{attempt}/{index}`
 //! for the pictures as raw PNG bytes, on one port.
 
-use crate::listener::{refuse, serve, JsonRpc};
+use crate::listener::{refuse, JsonRpc, Port};
 use crate::picture::max_png_bytes;
 use crate::service::{random_token, Service};
 use crate::sessions::Connection;
@@ -37,19 +37,18 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// Longest time that one upload may take.
 const UPLOAD_TIME: Duration = Duration::from_mins(1);
 
-/// Serves miners on `listener` until `stop`.
+/// Serves miners on `port` until `stop`.
 ///
 /// # Errors
 ///
 /// If the port fails.
 pub async fn serve_miners(
-	listener: TcpListener,
+	port: Port,
 	service: Arc<Service>,
 	max_connections: usize,
 	stop: StopHandle,
@@ -72,7 +71,7 @@ pub async fn serve_miners(
 		.route("/pictures/{task}/{attempt}/{index}", put(upload))
 		.fallback(nothing_here)
 		.with_state(Uploads { service, running: Arc::default() });
-	serve(listener, max_connections, router, stop).await
+	port.serve(max_connections, router, stop).await
 }
 
 async fn nothing_here() -> Response {

@@ -74,6 +74,37 @@ pub async fn check(
 	standing(candidate, operator, block)
 }
 
+/// What miners will stumble over: how the registration says that they are served, against the
+/// `fingerprint` of the certificate with which they are, if any.
+pub fn certificate_warning(
+	registration: &Candidate,
+	fingerprint: Option<[u8; 32]>,
+) -> Option<String> {
+	let how = "the stash sets it by staking.setInfo";
+	let hex = |fingerprint| format!("0x{}", hex::encode::<[u8; 32]>(fingerprint));
+	let encrypted = registration.endpoints.iter().any(|endpoint| is_encrypted(endpoint));
+	match (registration.certificate, fingerprint) {
+		(Some(registered), Some(served)) if registered != served => Some(format!(
+			"miners will refuse this coordinator: its certificate is {}, registered is {}; {how}",
+			hex(served),
+			hex(registered)
+		)),
+		(Some(_), None) => Some(
+			"a certificate is registered and miners are served without one: they connect only if \
+			something before this program has it (--miner-tls-cert)"
+				.into(),
+		),
+		(_, Some(_)) if !encrypted => Some(format!(
+			"miners are served with a certificate, and no registered endpoint begins with wss://; {how}"
+		)),
+		_ => None,
+	}
+}
+
+fn is_encrypted(endpoint: &str) -> bool {
+	endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss://"))
+}
+
 fn standing(
 	candidate: Option<Candidate>,
 	operator: &AccountId32,
@@ -119,6 +150,30 @@ mod tests {
 	#[test]
 	fn an_active_coordinator_may_start() {
 		assert_eq!(standing(Some(coordinator()), &OPERATOR, BLOCK).unwrap(), coordinator());
+	}
+
+	#[test]
+	fn a_registration_that_does_not_fit_the_certificate_is_told() {
+		let registered = |scheme: &str, certificate| {
+			let endpoints = vec![format!("{scheme}://host:1")];
+			Candidate { endpoints, certificate, ..coordinator() }
+		};
+		for (scheme, registered_as, served, wanted) in [
+			("ws", None, None, None),
+			("wss", None, None, None),
+			("wss", None, Some([1; 32]), None),
+			("WSS", Some([1; 32]), Some([1; 32]), None),
+			("ws", None, Some([1; 32]), Some("wss://")),
+			("ws", Some([1; 32]), Some([1; 32]), Some("wss://")),
+			("wss", Some([2; 32]), Some([1; 32]), Some("0x0202")),
+			("wss", Some([2; 32]), None, Some("--miner-tls-cert")),
+		] {
+			let warning = certificate_warning(&registered(scheme, registered_as), served);
+			match wanted {
+				Some(wanted) => assert!(warning.as_ref().is_some_and(|text| text.contains(wanted))),
+				None => assert_eq!(warning, None),
+			}
+		}
 	}
 
 	#[test]

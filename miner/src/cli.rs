@@ -64,7 +64,7 @@ pub struct MineArgs {
 		value_parser = clap::value_parser!(u8).range(1..=32)
 	)]
 	coordinators: u8,
-	/// Work only for registered coordinators with this endpoint, such as ws://203.0.113.7:9960
+	/// Work only for registered coordinators with this endpoint, such as wss://203.0.113.7:9981
 	/// (repeatable); then for all of them, whatever --coordinators says.
 	#[arg(
 		long = "coordinator",
@@ -209,10 +209,12 @@ fn account(text: &str) -> Result<AccountId32, String> {
 fn endpoint(text: &str) -> Result<String, String> {
 	let text = text.trim();
 	match text.split_once("://") {
-		Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") && !rest.is_empty() => {
+		Some((scheme, rest))
+			if ["ws", "wss"].contains(&&*scheme.to_ascii_lowercase()) && !rest.is_empty() =>
+		{
 			Ok(text.to_owned())
 		},
-		_ => Err("an endpoint looks like ws://203.0.113.7:9960".into()),
+		_ => Err("an endpoint looks like wss://203.0.113.7:9981 or ws://…".into()),
 	}
 }
 

@@ -1,6 +1,6 @@
 //! One open, logged-in connection to a coordinator.
 
-use crate::{context::Context, discovery::Coordinator, text::printable};
+use crate::{context::Context, discovery::Coordinator, text::printable, tls};
 use cuckoo_coordinator_api::{
 	error::{refusal, Code, Refusal},
 	miner::{
@@ -20,6 +20,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// How long one upload may take.
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a connection may take to be opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take; longer than the longest poll.
@@ -69,6 +71,8 @@ pub enum UploadTrouble {
 pub struct Connection {
 	client: WsClient,
 	endpoint: String,
+	/// For uploads.
+	http: reqwest::Client,
 	uploads: Url,
 	audience: Audience,
 	session: String,
@@ -85,7 +89,19 @@ impl Connection {
 		endpoint: &str,
 	) -> Result<Self, String> {
 		let uploads = upload_base(endpoint)?;
-		let client = WsClientBuilder::new()
+		let tls = (uploads.scheme() == "https")
+			.then(|| tls::client_config(coordinator.certificate))
+			.transpose()
+			.map_err(|error| format!("encryption cannot be set up: {error}"))?;
+		let mut http =
+			reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(UPLOAD_TIMEOUT);
+		let mut websocket = WsClientBuilder::new();
+		if let Some(tls) = tls {
+			http = http.use_preconfigured_tls(tls.clone());
+			websocket = websocket.with_custom_cert_store(tls);
+		}
+		let http = http.build().map_err(|error| format!("uploads cannot be set up: {error}"))?;
+		let client = websocket
 			.connection_timeout(CONNECT_TIMEOUT)
 			.request_timeout(ANSWER_TIMEOUT)
 			.max_response_size(MAX_ANSWER_BYTES)
@@ -113,6 +129,7 @@ impl Connection {
 		Ok(Self {
 			client,
 			endpoint: endpoint.to_owned(),
+			http,
 			uploads,
 			audience,
 			session,
@@ -185,7 +202,6 @@ impl Connection {
 	/// Uploads a picture under a lease.
 	pub async fn upload(
 		&self,
-		context: &Context,
 		(task_id, attempt, lease): (&TaskId, u32, &str),
 		index: u32,
 		png: Vec<u8>,
@@ -195,7 +211,7 @@ impl Connection {
 		};
 		let mut url = self.uploads.clone();
 		url.set_path(&upload_path(task_id, attempt, index));
-		let answer = context
+		let answer = self
 			.http
 			.put(url)
 			.bearer_auth(lease)
@@ -241,12 +257,15 @@ fn check_identity(expected: &Audience, genesis: &str, coordinator: &str) -> Resu
 
 /// Pictures go to the same host and port, by HTTP.
 fn upload_base(endpoint: &str) -> Result<Url, String> {
-	let rest = endpoint
-		.get(..5)
-		.filter(|scheme| scheme.eq_ignore_ascii_case("ws://"))
-		.map(|_| &endpoint[5..])
-		.ok_or("only ws:// endpoints can be dialled")?;
-	Url::parse(&format!("http://{rest}")).map_err(|error| format!("it is no URL: {error}"))
+	let mut url = Url::parse(endpoint).map_err(|error| format!("it is no URL: {error}"))?;
+	let scheme = match url.scheme() {
+		"ws" => "http",
+		"wss" => "https",
+		_ => return Err("only ws:// and wss:// endpoints can be dialled".into()),
+	};
+	// They are of the same kind, so that the one may take the place of the other.
+	let _ = url.set_scheme(scheme);
+	Ok(url)
 }
 
 /// A trouble in words.
@@ -270,8 +289,8 @@ mod tests {
 	fn pictures_go_to_the_same_host_and_port() {
 		let base = |endpoint| upload_base(endpoint).map(|url| url.to_string());
 		assert_eq!(base("ws://127.0.0.1:9960"), Ok("http://127.0.0.1:9960/".into()));
-		assert_eq!(base("WS://[::1]:1/x"), Ok("http://[::1]:1/x".into()));
-		for bad in ["", "ws:/", "wss://h:1", "http://h:1", "ws://", "ws://h:99999", "éééé"] {
+		assert_eq!(base("WSS://[::1]:1/x"), Ok("https://[::1]:1/x".into()));
+		for bad in ["", "ws:/", "http://h:1", "ws://", "ws://h:99999", "éééé"] {
 			assert!(base(bad).is_err(), "{bad}");
 		}
 	}

@@ -1,22 +1,14 @@
 //! What all parts of a running miner share.
 
 use crate::{report::Totals, worker::Worker};
-use anyhow::Context as _;
 use cuckoo_chain_client::Keypair;
 use cuckoo_coordinator_api::miner::{ModelOffer, MAX_POLL_SECONDS};
-use std::{
-	sync::{
-		atomic::{AtomicUsize, Ordering},
-		Arc,
-	},
-	time::Duration,
+use std::sync::{
+	atomic::{AtomicUsize, Ordering},
+	Arc,
 };
 use tokio::sync::Semaphore;
 
-/// How long a connection for uploads may take to be opened.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one upload may take.
-const UPLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// With fewer slots than coordinators the miner goes round them, and comes back to each after so
 /// many seconds, so that a task that one of them holds ready for it is picked up soon.
 const ROUND_SECONDS: u64 = 4;
@@ -37,8 +29,6 @@ pub struct Context {
 	pub connected: AtomicUsize,
 	/// The render thread.
 	pub worker: Worker,
-	/// For uploads.
-	pub http: reqwest::Client,
 	/// What it has done so far.
 	pub totals: Totals,
 }
@@ -51,13 +41,8 @@ impl Context {
 		models: Vec<ModelOffer>,
 		slot_count: u32,
 		worker: Worker,
-	) -> anyhow::Result<Self> {
-		let http = reqwest::Client::builder()
-			.connect_timeout(CONNECT_TIMEOUT)
-			.timeout(UPLOAD_TIMEOUT)
-			.build()
-			.context("cannot set up the HTTP client")?;
-		Ok(Self {
+	) -> Self {
+		Self {
 			keypair,
 			genesis,
 			models,
@@ -65,9 +50,8 @@ impl Context {
 			slots: Arc::new(Semaphore::new(slot_count as usize)),
 			connected: AtomicUsize::new(0),
 			worker,
-			http,
 			totals: Totals::default(),
-		})
+		}
 	}
 
 	/// How long one poll should wait for work, in seconds.

@@ -18,6 +18,8 @@ pub struct Coordinator {
 	pub weight: u128,
 	/// Where to dial, in the order of preference; at least one.
 	pub endpoints: Vec<String>,
+	/// SHA-256 fingerprint of the one certificate that it may have, if its registration names one.
+	pub certificate: Option<[u8; 32]>,
 }
 
 impl fmt::Display for Coordinator {
@@ -55,17 +57,19 @@ impl Selection {
 				endpoints: candidate
 					.endpoints
 					.iter()
-					.filter(|endpoint| self.may_dial(endpoint))
+					.filter(|endpoint| self.may_dial(endpoint, candidate.certificate.is_some()))
 					.cloned()
 					.collect(),
+				certificate: candidate.certificate,
 			})
 			.filter(|coordinator| !coordinator.endpoints.is_empty())
 			.collect()
 	}
 
-	fn may_dial(&self, endpoint: &str) -> bool {
+	/// Whom a certificate was promised by the chain must be asked for it.
+	fn may_dial(&self, endpoint: &str, has_certificate: bool) -> bool {
 		let endpoint = normal(endpoint);
-		endpoint.starts_with("ws://")
+		(endpoint.starts_with("wss://") || (!has_certificate && endpoint.starts_with("ws://")))
 			&& (self.only.is_empty() || self.only.iter().any(|only| normal(only) == endpoint))
 	}
 }
@@ -142,16 +146,27 @@ mod tests {
 		inactive.active = false;
 		let candidates = [
 			inactive,
-			candidate(2, 5, &["http://b:1", "wss://b:2"]),
-			candidate(3, 5, &["http://c:1", "ws://c:2", "WS://c:3"]),
+			candidate(2, 5, &["http://b:1", "https://b:2"]),
+			candidate(3, 5, &["http://c:1", "ws://c:2", "WSS://c:3"]),
 			candidate(4, 5, &["ws://d:1"]),
 			candidate(5, 5, &[]),
 		];
 		let selection = Selection { blocked: [AccountId32([4; 32])].into(), ..any() };
 		let eligible = selection.eligible(&candidates);
 		assert_eq!(eligible.len(), 1);
-		assert_eq!(eligible[0].endpoints, ["ws://c:2", "WS://c:3"]);
+		assert_eq!(eligible[0].endpoints, ["ws://c:2", "WSS://c:3"]);
 		assert_eq!(eligible[0].operator, [103; 32]);
+	}
+
+	#[test]
+	fn one_with_a_registered_certificate_is_not_dialled_without_encryption() {
+		let mut coordinator = candidate(1, 5, &["ws://a:1", "wss://a:2"]);
+		coordinator.certificate = Some([7; 32]);
+		let eligible = any().eligible(&[coordinator.clone()]);
+		assert_eq!(eligible[0].endpoints, ["wss://a:2"]);
+		assert_eq!(eligible[0].certificate, Some([7; 32]));
+		coordinator.endpoints.pop();
+		assert!(any().eligible(&[coordinator]).is_empty());
 	}
 
 	#[test]

@@ -325,8 +325,9 @@ impl Link {
 			.orders
 			.clone()
 			.wait_for(|orders| {
-				orders.coordinator.operator != known.operator
-					|| orders.coordinator.endpoints != known.endpoints
+				let Coordinator { operator, endpoints, certificate, .. } = &orders.coordinator;
+				(operator, endpoints, certificate)
+					!= (&known.operator, &known.endpoints, &known.certificate)
 			})
 			.await
 			.is_err()
@@ -335,7 +336,8 @@ impl Link {
 		}
 	}
 
-	/// Waits until the registration does not lead to this connection any more.
+	/// Waits until the registration does not lead to this connection any more. Another certificate is
+	/// for the next connection: this one was made with the former one, rightly.
 	async fn moved(&self, known: &Coordinator, connection: &Connection) {
 		let moved = |orders: &Orders| {
 			orders.coordinator.operator != known.operator

@@ -3,7 +3,7 @@
 //! - [`startup`]: what must hold before it starts;
 //! - [`discovery`]: which coordinators to work for, drawn by stake;
 //! - [`fleet`]: the links to them, as the registry changes; [`link`]: one of them; [`connection`]: one
-//!   session over it;
+//!   session over it, [`tls`]: encrypted;
 //! - [`tasks`]: one task from the assignment to the end; [`worker`]: the thread that renders;
 //! - [`shutdown`], [`report`], [`backoff`], [`text`]: what the others need;
 //! - [`cli`], [`models`]: the command line and its commands.
@@ -21,6 +21,7 @@ mod shutdown;
 mod startup;
 mod tasks;
 mod text;
+mod tls;
 mod worker;
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 		format_cai(candidate.weight)
 	);
 
-	let context = Context::new(keypair, client.genesis(), offers, args.slots, worker)?;
+	let context = Context::new(keypair, client.genesis(), offers, args.slots, worker);
 	Ok(Ready { context: Arc::new(context), registry })
 }
 

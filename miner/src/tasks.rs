@@ -216,7 +216,7 @@ impl Task<'_> {
 		loop {
 			let connection = self.link.connection_other_than(None).await;
 			let png = picture.png.clone();
-			match connection.upload(self.context, holder, index, png).await {
+			match connection.upload(holder, index, png).await {
 				Ok(()) => return Ok(()),
 				// No lease (any more), or the task is gone or has ended: giving it back tells the
 				// coordinator that this miner has noticed.

@@ -31,18 +31,21 @@ pub struct Candidate {
 	pub stake: u128,
 	/// Where it listens, if it is a coordinator.
 	pub endpoints: Vec<String>,
+	/// SHA-256 fingerprint of its certificate, if it registers one.
+	pub certificate: Option<[u8; 32]>,
 }
 
 impl Candidate {
 	/// A miner of that name with so many CAI.
 	pub fn miner(name: &str, cai: u128) -> Self {
-		Self { name: name.into(), role: Role::Miner, stake: cai * CAI, endpoints: vec![] }
+		let (name, stake) = (name.into(), cai * CAI);
+		Self { name, role: Role::Miner, stake, endpoints: vec![], certificate: None }
 	}
 
 	/// A coordinator of that name with the least stake that is enough.
 	pub fn coordinator(name: &str, endpoint: String) -> Self {
-		let stake = 2_000_000 * CAI;
-		Self { name: name.into(), role: Role::Coordinator, stake, endpoints: vec![endpoint] }
+		let (name, stake, endpoints) = (name.into(), 2_000_000 * CAI, vec![endpoint]);
+		Self { name, role: Role::Coordinator, stake, endpoints, certificate: None }
 	}
 
 	/// The key that stakes.
@@ -67,7 +70,8 @@ impl Candidate {
 
 	/// What it shows to others.
 	pub fn info(&self) -> Info {
-		Info { name: self.name.clone(), endpoints: self.endpoints.clone(), ..Info::default() }
+		let Self { name, endpoints, certificate, .. } = self.clone();
+		Info { name, contact: String::new(), endpoints, certificate }
 	}
 
 	/// Stakes all that it has and registers with it. Needs the funds.

@@ -273,7 +273,7 @@ impl Store {
 		let database = RedbStore::open(&dir.join(TASKS_FILE), durability, retention)?;
 		database.claim(owner)?;
 		let pictures = match pictures {
-			Some(url) => Pictures::at(url, durability)?,
+			Some(url) => Pictures::at(url, durability, std::env::vars())?,
 			None => Pictures::in_directory(&dir.join(PICTURES_DIR), durability)?,
 		};
 		Self::start(database, pictures, durability)

@@ -46,12 +46,17 @@ impl Pictures {
 		Ok(Self::new(Arc::new(files.with_fsync(durability == Durability::Commit))))
 	}
 
-	/// Pictures at a URL: `file:///DIR`, or `s3://BUCKET/PREFIX` in a build with that feature.
+	/// Pictures at a URL: `file:///DIR` or `s3://BUCKET/PREFIX`. Keys, region and endpoint of the
+	/// bucket come from `environment`, by the names that AWS uses.
 	///
 	/// # Errors
 	///
 	/// If the URL is not understood, or the directory cannot be made.
-	pub fn at(url: &str, durability: Durability) -> Result<Self, StoreError> {
+	pub fn at(
+		url: &str,
+		durability: Durability,
+		environment: impl IntoIterator<Item = (String, String)>,
+	) -> Result<Self, StoreError> {
 		let bad = |why: String| StoreError::PicturesUrl { url: url.to_owned(), why };
 		let parsed = Url::parse(url).map_err(|error| {
 			bad(format!("{error}; it must be file:///DIRECTORY or s3://BUCKET/PREFIX"))
@@ -62,21 +67,15 @@ impl Pictures {
 				let dir = dir.map_err(|()| bad("it names no directory of this machine".into()))?;
 				Self::in_directory(&dir, durability)
 			},
-			// Keys, region and endpoint come from the environment, by the names that AWS uses.
-			"s3" if cfg!(feature = "s3") => Self::in_bucket(&parsed, std::env::vars()),
-			"s3" => Err(bad("this program was built without the feature `s3`".into())),
+			"s3" => {
+				// For the connections to the bucket; it stays if there is one already.
+				let _ = rustls::crypto::ring::default_provider().install_default();
+				let (bucket, prefix) = object_store::parse_url_opts(&parsed, environment)
+					.map_err(|error| bad(error.to_string()))?;
+				Ok(Self::new(Arc::new(PrefixStore::new(bucket, prefix))))
+			},
 			scheme => Err(bad(format!("{scheme} is not known; known are file and s3"))),
 		}
-	}
-
-	fn in_bucket(
-		url: &Url,
-		options: impl IntoIterator<Item = (String, String)>,
-	) -> Result<Self, StoreError> {
-		let (bucket, prefix) = object_store::parse_url_opts(url, options).map_err(|error| {
-			StoreError::PicturesUrl { url: url.to_string(), why: error.to_string() }
-		})?;
-		Ok(Self::new(Arc::new(PrefixStore::new(bucket, prefix))))
 	}
 
 	/// A new name for a picture.
@@ -160,7 +159,7 @@ mod tests {
 		};
 		std::fs::write(dir.path().join("ab/somebody.txt"), "else's").unwrap();
 		let url = Url::from_directory_path(dir.path()).unwrap();
-		let pictures = Pictures::at(url.as_str(), Durability::Eventual).unwrap();
+		let pictures = Pictures::at(url.as_str(), Durability::Eventual, []).unwrap();
 		let new = pictures.name(&id, 3, 0);
 		pictures.put(&new, png(3)).await.unwrap();
 		let needed = |of: &TaskId, attempt, index, name: &str| {
@@ -178,113 +177,12 @@ mod tests {
 
 	#[test]
 	fn places_that_are_no_good_are_named() {
-		let refused = |url| match Pictures::at(url, Durability::Commit) {
+		let refused = |url| match Pictures::at(url, Durability::Commit, []) {
 			Err(error @ StoreError::PicturesUrl { .. }) => error.to_string(),
 			_ => panic!("{url} must be refused"),
 		};
 		assert!(refused("pictures").contains("s3://BUCKET"));
 		assert!(refused("ftp://x/y").contains("ftp is not known"));
 		assert!(refused("file://elsewhere/x").contains("this machine"));
-		#[cfg(not(feature = "s3"))]
-		assert!(refused("s3://bucket/x").contains("feature `s3`"));
-	}
-}
-
-/// Against a stand-in that speaks the few words of S3 that are used.
-#[cfg(all(test, feature = "s3"))]
-mod bucket {
-	use super::*;
-	use axum::{
-		extract::{Query, Request, State},
-		http::{Method, StatusCode},
-		response::{IntoResponse, Response},
-		Router,
-	};
-	use parking_lot::Mutex;
-	use std::collections::{BTreeMap, HashMap};
-
-	type Objects = Arc<Mutex<BTreeMap<String, Bytes>>>;
-
-	async fn answer(
-		State(objects): State<Objects>,
-		Query(query): Query<HashMap<String, String>>,
-		request: Request,
-	) -> Response {
-		assert!(request.headers().contains_key("authorization"), "requests are signed");
-		let method = request.method().clone();
-		let key = request.uri().path().strip_prefix("/bucket/").unwrap_or_default().to_owned();
-		let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-		let tag = [("etag", "\"1\""), ("last-modified", "Sat, 01 Jan 2000 00:00:00 GMT")];
-		if method == Method::PUT {
-			objects.lock().insert(key, body);
-			return tag.into_response();
-		}
-		if query.contains_key("list-type") {
-			let prefix = query.get("prefix").cloned().unwrap_or_default();
-			let found: String = objects
-				.lock()
-				.iter()
-				.filter(|(key, _)| key.starts_with(&prefix))
-				.map(|(key, object)| {
-					format!(
-						"<Contents><Key>{key}</Key><Size>{}</Size><ETag>1</ETag>\
-						<LastModified>2000-01-01T00:00:00.000Z</LastModified></Contents>",
-						object.len()
-					)
-				})
-				.collect();
-			return format!("<ListBucketResult>{found}</ListBucketResult>").into_response();
-		}
-		if query.contains_key("delete") {
-			let body = String::from_utf8(body.to_vec()).unwrap();
-			let keys = body.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap());
-			let deleted: String = keys
-				.map(|key| {
-					objects.lock().remove(key);
-					format!("<Deleted><Key>{key}</Key></Deleted>")
-				})
-				.collect();
-			return format!("<DeleteResult>{deleted}</DeleteResult>").into_response();
-		}
-		match objects.lock().get(&key) {
-			Some(object) => (tag, object.clone()).into_response(),
-			None => StatusCode::NOT_FOUND.into_response(),
-		}
-	}
-
-	#[tokio::test]
-	async fn pictures_lie_in_a_bucket_until_they_are_swept() {
-		let objects = Objects::default();
-		let router = Router::new().fallback(answer).with_state(objects.clone());
-		let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-		let endpoint = format!("http://{}", listener.local_addr().unwrap());
-		tokio::spawn(async move { axum::serve(listener, router).await });
-		let pictures = || {
-			let options = [
-				("AWS_ENDPOINT", endpoint.as_str()),
-				("AWS_ALLOW_HTTP", "true"),
-				("AWS_REGION", "nowhere"),
-				("AWS_ACCESS_KEY_ID", "id"),
-				("AWS_SECRET_ACCESS_KEY", "secret"),
-				("PATH", "/bin"),
-			]
-			.map(|(name, value)| (name.to_owned(), value.to_owned()));
-			Pictures::in_bucket(&Url::parse("s3://bucket/some/where").unwrap(), options).unwrap()
-		};
-		let id = TaskId::from_bytes([0xab; 16]);
-		let first = pictures();
-		let names = [first.name(&id, 1, 0), first.name(&id, 2, 0)];
-		for name in &names {
-			first.put(name, Bytes::from_static(b"png")).await.unwrap();
-		}
-		let keys: Vec<String> = objects.lock().keys().cloned().collect();
-		assert_eq!(keys[0], format!("some/where/{}", names[0]));
-		let second = pictures();
-		assert_eq!(second.get(&names[1]).await.unwrap(), "png");
-		assert_eq!(second.sweep(|_, attempt, _, _| attempt == 1).await, 1);
-		assert!(second.get(&names[1]).await.is_err());
-		assert_eq!(second.get(&names[0]).await.unwrap(), "png");
-		second.remove(&names[0]).await;
-		assert!(objects.lock().is_empty());
 	}
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use cuckoo_coordinator::{
 	app_server::serve_apps,
-	listener,
+	listener::Port,
 	miner_server::serve_miners,
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
 	scheduler::SchedulerOptions,
@@ -106,11 +106,11 @@ impl Coordinator {
 		let (registry, registries) =
 			watch::channel(Arc::new(RegistrySnapshot { block: 1, miners }));
 		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-		let apps = listener::bind(loopback(app_port), "apps", "--app-listen").await.unwrap();
+		let apps = Port::bind(loopback(app_port), None, "apps", "--app-listen").await.unwrap();
 		let miners =
-			listener::bind(loopback(miner_port), "miners", "--miner-listen").await.unwrap();
+			Port::bind(loopback(miner_port), None, "miners", "--miner-listen").await.unwrap();
 		let (stop_handle, stop) = stop_channel();
-		let addresses = [&apps, &miners].map(|at| at.local_addr().unwrap().to_string());
+		let addresses = [&apps, &miners].map(|at| at.address().unwrap().to_string());
 		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));
 		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle));
 		let keeper = tokio::spawn({

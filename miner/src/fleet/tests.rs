@@ -49,7 +49,7 @@ fn mine_with(
 	count: usize,
 	coordinators: &[&FakeCoordinator],
 ) -> Mining {
-	let context = Context::new(dev::bob(), GENESIS, models, 1, worker).unwrap();
+	let context = Context::new(dev::bob(), GENESIS, models, 1, worker);
 	let selection = Selection { count, only: vec![], blocked: BTreeSet::new() };
 	let (registry, registry_receiver) = watch::channel(registry(coordinators));
 	let (phase, phase_receiver) = watch::channel(Phase::Work);

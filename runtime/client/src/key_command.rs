@@ -2,6 +2,7 @@
 
 use crate::{
 	amount::{format_cai, parse_cai},
+	certificate::{self, CertificateError},
 	consent::{self, Info, Registration},
 	keys::{self, KeyError},
 	parse_account, AccountId32, ChainClient, ChainError, Keypair, Role,
@@ -59,9 +60,14 @@ pub struct ProveArgs {
 	/// How people can reach you, at most 128 bytes.
 	#[arg(long, value_name = "TEXT", default_value = "", value_parser = bounded::<128>)]
 	pub contact: String,
-	/// For coordinators: URL at which miners reach it (ws://HOST:9981); one to four times.
+	/// For coordinators: URL at which miners reach it (wss://HOST:9981, or ws:// without
+	/// encryption); one to four times.
 	#[arg(long = "endpoint", value_name = "URL", value_parser = bounded::<128>)]
 	pub endpoints: Vec<String>,
+	/// For coordinators: file with the TLS certificate at these endpoints (PEM). Miners then accept
+	/// no other one. Leave it out if a public authority issued it.
+	#[arg(long, value_name = "FILE")]
+	pub certificate: Option<PathBuf>,
 }
 
 /// Why a `key` command did not do what was asked. Each is one line.
@@ -73,9 +79,12 @@ pub enum KeyCommandError {
 	/// The chain.
 	#[error(transparent)]
 	Chain(#[from] ChainError),
+	/// The certificate.
+	#[error(transparent)]
+	Certificate(#[from] CertificateError),
 	/// A coordinator without endpoint.
 	#[error(
-		"a coordinator needs an endpoint at which miners reach it: add --endpoint ws://HOST:9981"
+		"a coordinator needs an endpoint at which miners reach it: add --endpoint wss://HOST:9981"
 	)]
 	NoEndpoint,
 	/// The output.
@@ -107,18 +116,23 @@ fn show(path: &Path, key: &Keypair, out: &mut impl Write) -> io::Result<()> {
 }
 
 async fn prove(args: ProveArgs, role: Role, out: &mut impl Write) -> Result<(), KeyCommandError> {
-	let ProveArgs { stash, chain, key, role: asked, self_stake, name, contact, endpoints } = args;
+	let ProveArgs { stash, chain, key, role: asked, self_stake, .. } = args;
+	let ProveArgs { name, contact, endpoints, certificate, .. } = args;
 	let role = asked.unwrap_or(role);
 	if role == Role::Coordinator && endpoints.is_empty() {
 		return Err(KeyCommandError::NoEndpoint);
 	}
+	let certificate = match certificate {
+		Some(path) => Some(certificate::fingerprint(&certificate::load(&path)?[0])),
+		None => None,
+	};
 	let key = keys::load(key)?;
 	let client = ChainClient::connect(&chain).await?;
 	let self_stake = match self_stake {
 		Some(self_stake) => self_stake,
 		None => client.minimum_stake(role).await?,
 	};
-	let info = Info { name, contact, endpoints, certificate: None };
+	let info = Info { name, contact, endpoints, certificate };
 	let registration = Registration { stash, role, self_stake, info };
 	let call = consent::register_call(&client, &key, &registration).await?;
 	let proof = consent::prove(&key, client.genesis(), &stash, role);
@@ -128,6 +142,9 @@ async fn prove(args: ProveArgs, role: Role, out: &mut impl Write) -> Result<(), 
 	writeln!(out, "operator:   {}", key.public_key().to_account_id())?;
 	writeln!(out, "genesis:    0x{}", hex::encode(client.genesis()))?;
 	writeln!(out, "self-stake: {} CAI", format_cai(self_stake))?;
+	if let Some(fingerprint) = registration.info.certificate {
+		writeln!(out, "certificate: 0x{}", hex::encode(fingerprint))?;
+	}
 	writeln!(out, "proof:      Sr25519 0x{}", hex::encode(proof))?;
 	writeln!(out, "call:       {call}")?;
 	writeln!(

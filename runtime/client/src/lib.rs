@@ -5,6 +5,7 @@
 //! - [`watch_registry`]: the registry at each finalized block, over restarts of the node.
 //! - [`keys`]: files that hold the secret of an operator.
 //! - [`consent`]: the proof that an operator agrees to serve a stash.
+//! - [`certificate`]: the fingerprint by which a registration names a TLS certificate.
 //! - [`key_command`]: the `key` commands of the programs that run with an operator key.
 //! - [`cuckoo`]: everything on the chain, typed, generated from its metadata.
 //!
@@ -12,6 +13,7 @@
 
 mod account;
 mod amount;
+pub mod certificate;
 mod client;
 pub mod consent;
 mod error;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod demo;
 mod elections;
+mod encryption;
 mod node;
 mod polkadot_js;
 mod upgrade;
