@@ -51,10 +51,12 @@ impl ServerCertVerifier for Pinned {
 		if found == self.fingerprint {
 			return Ok(ServerCertVerified::assertion());
 		}
+		// In full they would not fit into a line.
+		let short = |fingerprint: [u8; 32]| hex::encode(&fingerprint[..8]);
 		Err(Error::General(format!(
-			"its certificate has the fingerprint 0x{}, registered is 0x{}",
-			hex::encode(found),
-			hex::encode(self.fingerprint)
+			"its certificate has the fingerprint 0x{}…, registered is 0x{}…",
+			short(found),
+			short(self.fingerprint)
 		)))
 	}
 
