@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::audit::AuditArgs;
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
 use anyhow::Context;
@@ -9,8 +10,6 @@ use cuckoo_chain_client::{
 	parse_hash,
 };
 use directories::BaseDirs;
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -36,6 +35,8 @@ pub enum Command {
 	/// Make, show and prove operator keys.
 	#[command(subcommand)]
 	Key(KeyCommand),
+	/// Check how a coordinator has drawn miners, against the registry on the chain.
+	Audit(AuditArgs),
 }
 
 /// How to run the coordinator.
@@ -123,6 +124,15 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u64).range(1 << 20..)
 	)]
 	pub keep_bytes: u64,
+	/// How miners were drawn is kept for at least so many of the last tasks, for audits.
+	#[arg(
+		long,
+		env = "CUCKOO_KEEP_DRAWS",
+		value_name = "TASKS",
+		default_value_t = 1_000_000,
+		value_parser = clap::value_parser!(u64).range(1..)
+	)]
+	pub keep_draws: u64,
 	/// Most connections at once, of apps and of miners each.
 	#[arg(
 		long,
@@ -132,10 +142,6 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=65_536)
 	)]
 	pub max_connections: u32,
-	/// Draw miners, names and leases from this seed instead of the system's randomness. For tests
-	/// only: whoever knows the seed knows the leases.
-	#[arg(long, value_name = "NUMBER", hide = true)]
-	pub draw_seed: Option<u64>,
 }
 
 impl RunArgs {
@@ -147,11 +153,6 @@ impl RunArgs {
 			max_queued: self.queue as usize,
 			..SchedulerOptions::default()
 		}
-	}
-
-	/// Where names, leases and draws come from.
-	pub fn rng(&self) -> ChaCha20Rng {
-		self.draw_seed.map_or_else(ChaCha20Rng::from_entropy, ChaCha20Rng::seed_from_u64)
 	}
 
 	/// Where tasks and pictures are kept.
@@ -169,7 +170,11 @@ impl RunArgs {
 
 	/// How much is kept of tasks that have ended.
 	pub fn retention(&self) -> Retention {
-		Retention { age_ms: self.keep_hours * 3_600_000, bytes: self.keep_bytes }
+		Retention {
+			age_ms: self.keep_hours * 3_600_000,
+			bytes: self.keep_bytes,
+			draws: self.keep_draws,
+		}
 	}
 }
 
@@ -192,6 +197,7 @@ mod tests {
 		assert_eq!(options.max_queued, standard.max_queued);
 		assert_eq!(cli.run.retention().age_ms, Retention::default().age_ms);
 		assert_eq!(cli.run.retention().bytes, Retention::default().bytes);
+		assert_eq!(cli.run.retention().draws, Retention::default().draws);
 	}
 
 	#[test]
