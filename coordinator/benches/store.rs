@@ -4,8 +4,10 @@
 //!
 //! `cargo bench -p cuckoo-coordinator --bench store`; `BENCH_SECONDS` sets how long each line takes.
 
+use cuckoo_chain_client::keys;
 use cuckoo_coordinator::{
-	registry::{MinerRegistration, Operator},
+	assignment::vrf::Drawer,
+	registry::{MinerRegistration, Operator, RegistrySnapshot},
 	scheduler::{Millis, Scheduler, SchedulerOptions, Verified},
 	store::{Durability, Entry, Journal, RedbStore, Retention},
 };
@@ -36,7 +38,9 @@ struct Coordinator {
 impl Coordinator {
 	fn new(store: RedbStore, durability: Durability) -> Self {
 		let mut rng = ChaCha20Rng::seed_from_u64(1);
-		let mut scheduler = Scheduler::new(SchedulerOptions::default());
+		let key = keys::for_draws("//Eve").expect("a key that everybody knows");
+		let drawer = Drawer::new([0; 32], key);
+		let mut scheduler = Scheduler::new(SchedulerOptions::default(), drawer);
 		let miners: Vec<_> = (0..MINERS)
 			.map(|n| MinerRegistration {
 				operator: Operator([n; 32]),
@@ -46,8 +50,9 @@ impl Coordinator {
 				weight: 1,
 			})
 			.collect();
-		scheduler.set_registry(&miners, 0, &mut rng);
-		for miner in miners {
+		let registry = RegistrySnapshot { miners, ..RegistrySnapshot::default() };
+		scheduler.set_registry(&registry, 0, &mut rng);
+		for miner in registry.miners {
 			let models = vec![ModelOffer { name: MODEL.into(), digest: "ab".repeat(32) }];
 			let login = Login { slots: MAX_SLOTS, models, software: String::new() };
 			scheduler.connect(miner.operator, login, 0, &mut rng).expect("it is registered");

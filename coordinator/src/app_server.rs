@@ -17,6 +17,7 @@ use axum::{
 };
 use cuckoo_coordinator_api::{
 	app::{AppApiServer, CoordinatorInfo, MinerView, Quote, MAX_WAIT_SECONDS},
+	assignment::AssignmentProof,
 	error::{Code, Refusal},
 	task::{TaskId, TaskRequest, TaskStatus},
 };
@@ -111,6 +112,10 @@ impl AppApiServer for AppMethods {
 
 	async fn task_status(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
 		Ok(self.service.status(&task_id)?)
+	}
+
+	async fn assignment_proof(&self, task_id: TaskId) -> Result<AssignmentProof, ErrorObjectOwned> {
+		Ok(self.service.assignment_proof(&task_id)?)
 	}
 
 	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {

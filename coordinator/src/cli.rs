@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::audit::AuditArgs;
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
 use crate::tls::Certificate;
@@ -10,8 +11,6 @@ use cuckoo_chain_client::{
 	parse_hash,
 };
 use directories::BaseDirs;
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +36,8 @@ pub enum Command {
 	/// Make, show and prove operator keys.
 	#[command(subcommand)]
 	Key(KeyCommand),
+	/// Check how a coordinator has drawn miners, against the registry on the chain.
+	Audit(AuditArgs),
 	/// Make a TLS certificate that vouches for itself, and show the fingerprint by which miners will
 	/// know it.
 	Certificate(CertificateArgs),
@@ -153,6 +154,15 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u64).range(1 << 20..)
 	)]
 	pub keep_bytes: u64,
+	/// How miners were drawn is kept for at least so many of the last tasks, for audits.
+	#[arg(
+		long,
+		env = "CUCKOO_KEEP_DRAWS",
+		value_name = "TASKS",
+		default_value_t = 1_000_000,
+		value_parser = clap::value_parser!(u64).range(1..)
+	)]
+	pub keep_draws: u64,
 	/// Most connections at once, of apps and of miners each.
 	#[arg(
 		long,
@@ -162,10 +172,6 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=65_536)
 	)]
 	pub max_connections: u32,
-	/// Draw miners, names and leases from this seed instead of the system's randomness. For tests
-	/// only: whoever knows the seed knows the leases.
-	#[arg(long, value_name = "NUMBER", hide = true)]
-	pub draw_seed: Option<u64>,
 }
 
 impl RunArgs {
@@ -197,11 +203,6 @@ impl RunArgs {
 		certificate(self.miner_tls_cert.as_deref(), self.miner_tls_key.as_deref())
 	}
 
-	/// Where names, leases and draws come from.
-	pub fn rng(&self) -> ChaCha20Rng {
-		self.draw_seed.map_or_else(ChaCha20Rng::from_entropy, ChaCha20Rng::seed_from_u64)
-	}
-
 	/// Where tasks and pictures are kept.
 	///
 	/// # Errors
@@ -217,7 +218,11 @@ impl RunArgs {
 
 	/// How much is kept of tasks that have ended.
 	pub fn retention(&self) -> Retention {
-		Retention { age_ms: self.keep_hours * 3_600_000, bytes: self.keep_bytes }
+		Retention {
+			age_ms: self.keep_hours * 3_600_000,
+			bytes: self.keep_bytes,
+			draws: self.keep_draws,
+		}
 	}
 }
 
@@ -245,6 +250,7 @@ mod tests {
 		assert_eq!(options.max_queued, standard.max_queued);
 		assert_eq!(cli.run.retention().age_ms, Retention::default().age_ms);
 		assert_eq!(cli.run.retention().bytes, Retention::default().bytes);
+		assert_eq!(cli.run.retention().draws, Retention::default().draws);
 	}
 
 	#[test]

@@ -3,6 +3,7 @@
 //!
 //! - [`registry`]: who is registered, read from the chain at finalized blocks;
 //! - [`assignment`]: which miner gets a task;
+//! - [`audit`]: whether a coordinator has drawn miners by the law;
 //! - [`scheduler`]: tasks from the offer to the end, as a pure state machine;
 //! - [`store`]: where tasks and pictures are kept, so that nothing promised is lost;
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
@@ -13,6 +14,7 @@
 
 pub mod app_server;
 pub mod assignment;
+pub mod audit;
 pub mod cli;
 pub mod clients;
 pub mod listener;

@@ -2,9 +2,11 @@
 
 use anyhow::{bail, Context};
 use clap::Parser;
-use cuckoo_chain_client::{key_command, keys, watch_registry, ChainClient, Role};
+use cuckoo_chain_client::{key_command, keys, watch_registry, AccountId32, ChainClient, Role};
 use cuckoo_coordinator::{
 	app_server::serve_apps,
+	assignment::vrf::Drawer,
+	audit,
 	cli::{CertificateArgs, Cli, Command, RunArgs},
 	listener::Port,
 	miner_server::serve_miners,
@@ -15,6 +17,8 @@ use cuckoo_coordinator::{
 	tls,
 };
 use jsonrpsee::server::stop_channel;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use std::io::{stderr, stdout, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,6 +39,7 @@ async fn main() -> ExitCode {
 		Some(Command::Key(command)) => {
 			key_command::run(command, Role::Coordinator, &mut stdout()).await.map_err(Into::into)
 		},
+		Some(Command::Audit(args)) => audit::run(args, &mut stdout()).await,
 		Some(Command::Certificate(args)) => make_certificate(args),
 		None => run(cli.run).await,
 	};
@@ -71,7 +76,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let Some(key) = &args.key else {
 		bail!("no operator key: give its file with --key FILE, or make one with `key generate`");
 	};
-	let account = keys::load(key)?.public_key().to_account_id();
+	let key = keys::load_for_draws(key)?;
+	let account = AccountId32(key.public.to_bytes());
 	let app_certificate = args.app_certificate()?;
 	let app_port =
 		Port::bind(args.app_listen, app_certificate.as_ref(), "apps", "--app-listen").await?;
@@ -96,11 +102,11 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
 	let owner = format!("{account} on the chain 0x{}", hex::encode(identity.genesis));
 	let store = Store::open(&dir, &owner, pictures, args.durability, args.retention())?;
-	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
+	let drawer = Drawer::new(identity.genesis, key);
+	let options = args.scheduler_options();
+	let rng = ChaCha20Rng::from_entropy();
+	let service = Arc::new(Service::new(identity, options, drawer, store, rng));
 	let (stop, stopper) = stop_channel();
-	if args.draw_seed.is_some() {
-		tracing::warn!("draws come from a known seed: for tests only");
-	}
 	tracing::info!("tasks are kept in {}", dir.display());
 	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);
 	let scheme = if app_certificate.is_some() { "https" } else { "http" };

@@ -8,7 +8,6 @@
 //! - [`staking`]: becoming a candidate by transactions.
 //! - [`app`]: what an app does with a coordinator.
 //! - [`models`]: the untrained model that all of them render with.
-//! - [`statistics`]: whether shares fit stakes.
 
 pub mod app;
 pub mod models;
@@ -17,4 +16,3 @@ pub mod polkadot_js;
 pub mod ports;
 pub mod process;
 pub mod staking;
-pub mod statistics;

@@ -253,6 +253,17 @@ impl Coordinator {
 		&self.app
 	}
 
+	/// What `cuckoo-coordinator audit` prints of its draws, which must all be right; `more` are further
+	/// arguments.
+	pub async fn audit(&self, node: &Node, more: &[&str]) -> Result<String> {
+		let chain = node.url();
+		let arguments = ["audit", "--chain", &chain, "--coordinator", self.app.url()];
+		let ended =
+			process::run("cuckoo-coordinator", arguments.iter().chain(more), PATIENCE).await?;
+		ensure!(ended.status.success(), "{ended:?}");
+		Ok(ended.stdout)
+	}
+
 	/// The program itself.
 	pub fn process(&mut self) -> &mut Process {
 		&mut self.process

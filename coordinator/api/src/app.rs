@@ -1,5 +1,6 @@
 //! What apps may ask of a coordinator: the `cuckoo_*` methods.
 
+use crate::assignment::AssignmentProof;
 use crate::task::{TaskId, TaskRequest, TaskStatus};
 use jsonrpsee::{core::SubscriptionResult, proc_macros::rpc, types::ErrorObjectOwned};
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,13 @@ pub trait AppApi {
 		&self,
 		#[argument(rename = "taskId")] task_id: TaskId,
 	) -> Result<TaskStatus, ErrorObjectOwned>;
+
+	/// All that is needed, besides the chain, to check how miners were drawn for a task.
+	#[method(name = "assignmentProof")]
+	async fn assignment_proof(
+		&self,
+		#[argument(rename = "taskId")] task_id: TaskId,
+	) -> Result<AssignmentProof, ErrorObjectOwned>;
 
 	/// Takes a task back. A task that has ended already is refused with `TASK_ENDED`.
 	#[method(name = "cancelTask")]

@@ -1,79 +1,83 @@
 //! The miners that could take a task of one model now, and the draw among them.
 
 use super::sum_tree::SumTree;
-use crate::registry::Operator;
+use super::uniform::uniform_below;
+use cuckoo_coordinator_api::assignment::MinerSet;
 use rand::RngCore;
-use std::collections::HashMap;
 
-/// The miners that serve one model, are live and have a free slot, with their weights.
+/// The miners that serve one model, are live and have a free slot, with their weights. Each goes by its
+/// place among all active miners, in the order of their operators' public keys.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
 	tree: SumTree,
-	leaf_of: HashMap<Operator, usize>,
-	/// Which miner a leaf stands for; `None` where the leaf is free.
-	miner_at: Vec<Option<Operator>>,
-	free: Vec<usize>,
+	members: MinerSet,
+}
+
+/// Who was drawn, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+	/// The place of the miner.
+	pub place: usize,
+	/// Among whom was drawn.
+	pub eligible: MinerSet,
+	/// The sum of their weights.
+	pub total: u128,
+	/// The random number below it.
+	pub point: u128,
 }
 
 impl Pool {
 	/// Puts a miner in, or changes its weight.
-	pub fn set(&mut self, miner: Operator, weight: u128) {
-		let leaf = match self.leaf_of.get(&miner) {
-			Some(leaf) => *leaf,
-			None => self.add(miner),
-		};
-		self.tree.set(leaf, weight);
-	}
-
-	fn add(&mut self, miner: Operator) -> usize {
-		let leaf = if let Some(leaf) = self.free.pop() {
-			self.miner_at[leaf] = Some(miner);
-			leaf
-		} else {
-			self.miner_at.push(Some(miner));
-			self.miner_at.len() - 1
-		};
-		self.leaf_of.insert(miner, leaf);
-		leaf
+	pub fn set(&mut self, place: usize, weight: u128) {
+		self.tree.set(place, weight);
+		self.members.set(place, true);
 	}
 
 	/// Takes a miner out, if it is in.
-	pub fn remove(&mut self, miner: &Operator) {
-		if let Some(leaf) = self.leaf_of.remove(miner) {
-			self.tree.set(leaf, 0);
-			self.miner_at[leaf] = None;
-			self.free.push(leaf);
-		}
+	pub fn remove(&mut self, place: usize) {
+		self.tree.set(place, 0);
+		self.members.set(place, false);
 	}
 
 	/// Whether nobody is in it.
 	pub fn is_empty(&self) -> bool {
-		self.leaf_of.is_empty()
+		self.members.is_empty()
 	}
 
 	/// Whether the miner is in it.
-	pub fn contains(&self, miner: &Operator) -> bool {
-		self.leaf_of.contains_key(miner)
+	pub fn contains(&self, place: usize) -> bool {
+		self.members.contains(place)
 	}
 
 	/// Draws a miner with probability exactly its weight / the sum of the weights, both taken over
-	/// those in the pool that are not `excluded`. `None` if that leaves nobody with any weight.
-	pub fn draw(&mut self, excluded: &[Operator], rng: &mut dyn RngCore) -> Option<Operator> {
+	/// those in the pool that are not `excluded`: a number below the sum falls on one of them when
+	/// their weights are laid end to end in the order of their places. `None`, and no randomness is
+	/// asked for, if that leaves nobody with any weight.
+	pub fn draw<R: RngCore>(
+		&mut self,
+		excluded: &[usize],
+		randomness: impl FnOnce() -> R,
+	) -> Option<Drawn> {
 		// Their weights go to zero for this one draw: few miners, O(log n) each, and the rest of the
 		// tree is exact without them.
+		let mut eligible = self.members.clone();
 		let mut restore = Vec::with_capacity(excluded.len());
-		for miner in excluded {
-			if let Some(leaf) = self.leaf_of.get(miner) {
-				restore.push((*leaf, self.tree.weight(*leaf)));
-				self.tree.set(*leaf, 0);
-			}
+		for place in excluded {
+			restore.push((*place, self.tree.weight(*place)));
+			self.tree.set(*place, 0);
+			eligible.set(*place, false);
 		}
-		let drawn = self.tree.draw(rng);
+		let total = self.tree.total();
+		let drawn = (total > 0).then(|| {
+			let point = uniform_below(total, &mut randomness());
+			let place = self.tree.leaf_at(point).expect("the point is below the total; qed");
+			Drawn { place, eligible, total, point }
+		});
 		// Backwards, so that a miner named twice gets its first weight back.
-		for (leaf, weight) in restore.into_iter().rev() {
-			self.tree.set(leaf, weight);
+		for (place, weight) in restore.into_iter().rev() {
+			self.tree.set(place, weight);
 		}
-		drawn.and_then(|leaf| self.miner_at[leaf])
+		drawn
 	}
 }
 
@@ -82,41 +86,46 @@ mod tests {
 	use super::*;
 	use rand::SeedableRng;
 	use rand_chacha::ChaCha20Rng;
+	use std::collections::HashSet;
 
-	fn miner(n: u8) -> Operator {
-		Operator([n; 32])
+	fn members(places: &[usize]) -> MinerSet {
+		let mut set = MinerSet::default();
+		places.iter().for_each(|place| set.set(*place, true));
+		set
 	}
 
 	#[test]
 	fn only_those_in_the_pool_are_drawn() {
 		let mut rng = ChaCha20Rng::seed_from_u64(3);
 		let mut pool = Pool::default();
-		assert_eq!(pool.draw(&[], &mut rng), None);
-		pool.set(miner(1), 10);
-		pool.set(miner(2), 10);
-		pool.set(miner(3), 10);
-		pool.remove(&miner(2));
-		pool.set(miner(4), 0);
-		let mut seen = std::collections::HashSet::new();
+		assert_eq!(pool.draw(&[], || -> ChaCha20Rng { panic!("there is nobody") }), None);
+		pool.set(1, 10);
+		pool.set(2, 10);
+		pool.set(3, 10);
+		pool.remove(2);
+		pool.set(4, 0);
+		let mut seen = HashSet::new();
 		for _ in 0..200 {
-			seen.insert(pool.draw(&[], &mut rng).unwrap());
+			let drawn = pool.draw(&[], || &mut rng).unwrap();
+			assert_eq!((drawn.eligible, drawn.total), (members(&[1, 3, 4]), 20));
+			assert_eq!(drawn.place, if drawn.point < 10 { 1 } else { 3 });
+			seen.insert(drawn.place);
 		}
-		assert_eq!(seen, [miner(1), miner(3)].into());
-		// A freed leaf is used again.
-		pool.set(miner(5), 10);
-		assert_eq!(pool.miner_at.len(), 4);
+		assert_eq!(seen, [1, 3].into());
 	}
 
 	#[test]
 	fn the_excluded_are_out_for_one_draw_only() {
 		let mut rng = ChaCha20Rng::seed_from_u64(4);
 		let mut pool = Pool::default();
-		pool.set(miner(1), 1_000_000);
-		pool.set(miner(2), 1);
+		pool.set(1, 1_000_000);
+		pool.set(2, 1);
 		for _ in 0..50 {
-			assert_eq!(pool.draw(&[miner(1), miner(1)], &mut rng), Some(miner(2)));
+			let drawn = pool.draw(&[1, 1, 9], || &mut rng).unwrap();
+			assert_eq!((drawn.place, drawn.total, drawn.eligible), (2, 1, members(&[2])));
 		}
-		assert_eq!(pool.draw(&[miner(1), miner(2)], &mut rng), None);
+		assert_eq!(pool.draw(&[1, 2], || &mut rng), None);
 		assert_eq!(pool.tree.total(), 1_000_001);
+		assert!(pool.contains(1) && pool.contains(2) && !pool.contains(9));
 	}
 }

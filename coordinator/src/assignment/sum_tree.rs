@@ -1,69 +1,60 @@
-//! Weights in a complete binary tree whose inner nodes hold the sums of their children: a change of
+//! Weights in a binary tree whose inner nodes hold the sums of their children: a change of
 //! one weight and a draw in proportion to the weights both cost O(log n).
 
-use super::uniform::uniform_below;
-use rand::RngCore;
+use std::collections::HashMap;
 
 /// Largest weight that a leaf holds; larger ones are cut to it. More than sixty times the plancks
 /// that exist, and small enough that 2^32 leaves sum up without overflow.
 pub const MAX_WEIGHT: u128 = 1 << 96;
 
-/// A sum tree over `u128` weights. Leaves are numbered from 0; a leaf never set weighs nothing.
-#[derive(Clone, Debug)]
+/// A sum tree over `u128` weights. Leaves are numbered from 0; a leaf never set weighs nothing. Only
+/// nodes that weigh something take room, so that a tree of few leaves is small whatever their numbers.
+#[derive(Clone, Debug, Default)]
 pub struct SumTree {
-	/// `nodes[1]` is the root, the children of `i` are `2i` and `2i + 1`, the leaves are the second
-	/// half. A power of two long, at least two.
-	nodes: Vec<u128>,
-}
-
-impl Default for SumTree {
-	fn default() -> Self {
-		Self { nodes: vec![0; 2] }
-	}
+	/// By level and number: node `i` of level `l` holds the sum of the leaves from `i << l` and below
+	/// `(i + 1) << l`. Level 0 are the leaves.
+	sums: HashMap<(u32, usize), u128>,
+	/// Level of the root.
+	height: u32,
 }
 
 impl SumTree {
-	fn leaves(&self) -> usize {
-		self.nodes.len() / 2
+	fn sum(&self, level: u32, node: usize) -> u128 {
+		self.sums.get(&(level, node)).copied().unwrap_or(0)
 	}
 
 	/// The weight of a leaf.
 	pub fn weight(&self, leaf: usize) -> u128 {
-		if leaf < self.leaves() {
-			self.nodes[self.leaves() + leaf]
-		} else {
-			0
-		}
+		self.sum(0, leaf)
 	}
 
 	/// Sets the weight of a leaf, at most [`MAX_WEIGHT`]; 0 takes it out of the draw. The tree grows
 	/// as needed.
 	pub fn set(&mut self, leaf: usize, weight: u128) {
-		while leaf >= self.leaves() {
-			self.grow();
+		while leaf >> self.height > 0 {
+			let total = self.total();
+			self.height += 1;
+			self.put(self.height, 0, total);
 		}
-		let mut node = self.leaves() + leaf;
-		self.nodes[node] = weight.min(MAX_WEIGHT);
-		while node > 1 {
-			node /= 2;
-			self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+		self.put(0, leaf, weight.min(MAX_WEIGHT));
+		for level in 1..=self.height {
+			let node = leaf >> level;
+			let sum = self.sum(level - 1, 2 * node) + self.sum(level - 1, 2 * node + 1);
+			self.put(level, node, sum);
 		}
 	}
 
-	/// Doubles the number of leaves.
-	fn grow(&mut self) {
-		let old = self.leaves();
-		let mut nodes = vec![0; 4 * old];
-		nodes[2 * old..3 * old].copy_from_slice(&self.nodes[old..]);
-		for node in (1..2 * old).rev() {
-			nodes[node] = nodes[2 * node] + nodes[2 * node + 1];
+	fn put(&mut self, level: u32, node: usize, sum: u128) {
+		if sum > 0 {
+			self.sums.insert((level, node), sum);
+		} else {
+			self.sums.remove(&(level, node));
 		}
-		self.nodes = nodes;
 	}
 
 	/// The sum of all weights.
 	pub fn total(&self) -> u128 {
-		self.nodes[1]
+		self.sum(self.height, 0)
 	}
 
 	/// The leaf to which `point` belongs when the weights are laid end to end in the order of the
@@ -72,24 +63,16 @@ impl SumTree {
 		if point >= self.total() {
 			return None;
 		}
-		let mut node = 1;
-		while node < self.leaves() {
+		let mut node = 0;
+		for level in (0..self.height).rev() {
 			node *= 2;
-			if point >= self.nodes[node] {
-				point -= self.nodes[node];
+			let left = self.sum(level, node);
+			if point >= left {
+				point -= left;
 				node += 1;
 			}
 		}
-		Some(node - self.leaves())
-	}
-
-	/// Draws a leaf with probability exactly weight / total, `None` if all weights are 0.
-	pub fn draw(&self, rng: &mut dyn RngCore) -> Option<usize> {
-		let total = self.total();
-		if total == 0 {
-			return None;
-		}
-		self.leaf_at(uniform_below(total, rng))
+		Some(node)
 	}
 }
 
@@ -103,7 +86,15 @@ mod tests {
 		let tree = SumTree::default();
 		assert_eq!(tree.total(), 0);
 		assert_eq!(tree.leaf_at(0), None);
-		assert_eq!(tree.draw(&mut rand::rngs::mock::StepRng::new(0, 1)), None);
+	}
+
+	#[test]
+	fn a_tree_of_few_leaves_is_small() {
+		let mut tree = SumTree::default();
+		tree.set(9_999, 1);
+		assert_eq!((tree.leaf_at(0), tree.sums.len()), (Some(9_999), 15));
+		tree.set(9_999, 0);
+		assert_eq!((tree.total(), tree.sums.len()), (0, 0));
 	}
 
 	#[test]

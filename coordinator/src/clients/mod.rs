@@ -4,12 +4,14 @@
 //! - [`a1111`]: AUTOMATIC1111's web UI;
 //! - [`original`]: the JSON-RPC and the relay of the network before this one;
 //! - [`tasks`]: the REST twin of the `cuckoo_*` methods;
+//! - [`draws`]: the log of all draws, for audits;
 //! - `awaited`: a task for a client that waits for its pictures.
 //!
 //! Each speaks its client's language in errors too; the names of the codes are the same in all.
 
 mod a1111;
 mod awaited;
+mod draws;
 mod openai;
 pub mod original;
 mod tasks;
@@ -42,7 +44,8 @@ pub fn router(service: Arc<Service>) -> Router {
 		.merge(openai::router(service.clone()))
 		.merge(a1111::router(service.clone()))
 		.merge(original::relay(service.clone()))
-		.merge(tasks::router(service))
+		.merge(tasks::router(service.clone()))
+		.merge(draws::router(service))
 		.route("/openapi.json", get(described))
 		.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES as usize))
 }

@@ -1,5 +1,5 @@
 //! The REST twin of the `cuckoo_*` methods: `POST /v1/tasks`, `GET` and `DELETE /v1/tasks/{id}`,
-//! `GET /v1/tasks/{id}/events`. Bodies are the same as there.
+//! `GET /v1/tasks/{id}/events`, `GET /v1/tasks/{id}/assignment`. Bodies are the same as there.
 
 use super::{invalid, JsonBody};
 use crate::listener::refuse;
@@ -17,10 +17,10 @@ use axum::{
 use cuckoo_coordinator_api::{
 	app::MAX_WAIT_SECONDS,
 	error::Refusal,
-	task::{TaskId, TaskRequest, TaskStatus},
+	task::{TaskId, TaskRequest},
 };
 use futures::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
 		.route("/v1/tasks", post(offer))
 		.route("/v1/tasks/{id}", get(status).delete(cancel))
 		.route("/v1/tasks/{id}/events", get(events))
+		.route("/v1/tasks/{id}/assignment", get(assignment))
 		.with_state(service)
 }
 
@@ -146,8 +147,13 @@ async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> 
 	}
 }
 
-fn answer(status: Result<TaskStatus, Refusal>) -> Response {
-	status.map_or_else(refuse, |status| Json(status).into_response())
+/// How miners were drawn for it.
+async fn assignment(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Response {
+	answer(parse(&id).and_then(|id| service.assignment_proof(&id)))
+}
+
+fn answer(found: Result<impl Serialize, Refusal>) -> Response {
+	found.map_or_else(refuse, |found| Json(found).into_response())
 }
 
 /// The status now and after each change, until the end.

@@ -45,13 +45,17 @@ fn log_standing(registry: &Registry, active: bool) {
 	}
 }
 
-fn serves(registry: &Registry, coordinator: &AccountId32) -> bool {
+/// Whether an operator is that of an active coordinator.
+pub(crate) fn serves(registry: &Registry, coordinator: &AccountId32) -> bool {
 	registry.coordinators.iter().any(|other| other.active && other.operator == *coordinator)
 }
 
-fn snapshot(registry: &Registry) -> RegistrySnapshot {
+/// The active miners of a registry.
+pub(crate) fn snapshot(registry: &Registry) -> RegistrySnapshot {
 	RegistrySnapshot {
 		block: registry.block.number,
+		block_hash: registry.block.hash,
+		era: registry.era,
 		miners: registry.miners.iter().filter(|miner| miner.active).map(registration).collect(),
 	}
 }
@@ -89,8 +93,8 @@ mod tests {
 
 	fn registry(number: u64, coordinator_active: bool) -> Arc<Registry> {
 		Arc::new(Registry {
-			block: BlockRef { number, hash: [0; 32] },
-			era: 0,
+			block: BlockRef { number, hash: [number as u8; 32] },
+			era: 4,
 			miners: vec![candidate(Role::Miner, 1, true), candidate(Role::Miner, 2, false)],
 			coordinators: vec![candidate(Role::Coordinator, 9, coordinator_active)],
 		})
@@ -101,7 +105,8 @@ mod tests {
 		let (sender, registries) = watch::channel(registry(1, true));
 		let mut snapshots = snapshots(registries, AccountId32([109; 32]));
 		let first = snapshots.borrow_and_update().clone();
-		assert_eq!((first.block, first.miners.len()), (1, 1));
+		assert_eq!((first.block, first.block_hash, first.era), (1, [1; 32], 4));
+		assert_eq!(first.miners.len(), 1);
 		assert_eq!(first.miners[0].operator, Operator([101; 32]));
 		assert_eq!(first.miners[0].stash, AccountId32([1; 32]).to_string());
 		sender.send(registry(2, false)).unwrap();

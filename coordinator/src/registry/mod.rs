@@ -58,6 +58,10 @@ pub struct MinerRegistration {
 pub struct RegistrySnapshot {
 	/// Number of the block.
 	pub block: u64,
+	/// Its hash.
+	pub block_hash: [u8; 32],
+	/// The era that ran at it.
+	pub era: u32,
 	/// Every active miner, in any order.
 	pub miners: Vec<MinerRegistration>,
 }

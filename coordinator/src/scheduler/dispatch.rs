@@ -4,7 +4,9 @@ use super::event::What;
 use super::task::{Hold, LeaseRecord, Phase, QueueKey};
 use super::timers::Timer;
 use super::{random_bytes, Millis, Scheduler};
+use crate::assignment::vrf::DrawInput;
 use crate::registry::Operator;
+use cuckoo_coordinator_api::assignment::{Draw, Hex};
 use cuckoo_coordinator_api::task::TaskId;
 use rand::RngCore;
 
@@ -42,8 +44,8 @@ impl Scheduler {
 			.min()
 		{
 			let model = model.clone();
-			match self.draw(&model, now, rng) {
-				Some((id, miner)) => self.lease(&id, miner, now, rng),
+			match self.draw(&model, now) {
+				Some((id, draw)) => self.lease(&id, draw, now, rng),
 				None => {
 					self.dirty.remove(&model);
 				},
@@ -53,17 +55,37 @@ impl Scheduler {
 	}
 
 	/// The first task in the queue of a model that somebody can take, and who gets it.
-	fn draw(
-		&mut self,
-		model: &str,
-		now: Millis,
-		rng: &mut dyn RngCore,
-	) -> Option<(TaskId, Operator)> {
+	fn draw(&mut self, model: &str, now: Millis) -> Option<(TaskId, Draw)> {
 		let pool = self.pools.get_mut(model)?;
-		for QueueKey { fresh, id, .. } in self.queues.get(model)? {
-			let excluded = self.tasks[id].record.excluded(now);
-			if let Some(miner) = pool.draw(&excluded, rng) {
-				return Some((id.clone(), miner));
+		for QueueKey { fresh, sequence, id } in self.queues.get(model)? {
+			let record = &self.tasks[id].record;
+			let excluded = record.excluded(now);
+			let excluded: Vec<usize> =
+				excluded.iter().filter_map(|miner| self.roll.place(miner)).collect();
+			let mut output = None;
+			let drawn = pool.draw(&excluded, || {
+				let input = DrawInput {
+					era: self.roll.era,
+					sequence: *sequence,
+					task_hash: record.spec.digest(),
+					attempt: record.attempt + 1,
+				};
+				output.insert(self.drawer.evaluate(&input)).randomness()
+			});
+			if let Some((drawn, output)) = drawn.zip(output) {
+				let draw = Draw {
+					attempt: record.attempt + 1,
+					era: self.roll.era,
+					block: self.roll.block,
+					block_hash: Hex(self.roll.block_hash),
+					eligible: drawn.eligible,
+					total: drawn.total,
+					pre_output: Hex(output.pre_output()),
+					proof: Hex(self.drawer.prove(&output)),
+					point: drawn.point,
+					miner: Hex(self.roll.miners[drawn.place].0),
+				};
+				return Some((id.clone(), draw));
 			}
 			// Nobody is excluded for a fresh task: if it finds nobody, none behind it will.
 			if *fresh {
@@ -73,12 +95,13 @@ impl Scheduler {
 		None
 	}
 
-	fn lease(&mut self, id: &TaskId, operator: Operator, now: Millis, rng: &mut dyn RngCore) {
+	fn lease(&mut self, id: &TaskId, draw: Draw, now: Millis, rng: &mut dyn RngCore) {
+		let operator = Operator(draw.miner.0);
 		self.dequeue(id);
 		let miner = self.miners.get_mut(&operator).expect("pools hold known miners; qed");
 		let task = self.tasks.get_mut(id).expect("queues hold known tasks; qed");
 		let lease = LeaseRecord {
-			attempt: task.record.attempt + 1,
+			attempt: draw.attempt,
 			token: hex::encode(random_bytes(rng)),
 			operator,
 			miner: miner.stash().to_owned(),
@@ -90,7 +113,7 @@ impl Scheduler {
 		task.hold = Some(Hold { miner: operator, expires, lasts: pickup, phase: Phase::Assigned });
 		miner.leases.insert(id.clone());
 		miner.to_pick_up.push_back(id.clone());
-		self.happen(id, What::Leased(lease), now);
+		self.publish(id, What::Leased(lease), Some(Box::new(draw)), now);
 		self.effects.assigned.push(operator);
 		self.refresh(operator);
 	}

@@ -4,6 +4,7 @@
 use super::task::{LeaseRecord, TaskRecord, Tried};
 use super::Millis;
 use cuckoo_coordinator_api::{
+	assignment::Draw,
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState},
 };
@@ -79,6 +80,8 @@ pub struct Change {
 	pub event: Option<Event>,
 	/// The task after it.
 	pub record: TaskRecord,
+	/// How the miner was drawn, if it was leased to one.
+	pub draw: Option<Box<Draw>>,
 }
 
 /// Where a task is, exactly: a change holds only for a task that is still where the change started.

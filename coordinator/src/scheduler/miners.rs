@@ -3,7 +3,7 @@
 use super::speed::Speeds;
 use super::timers::Timer;
 use super::{Millis, Scheduler};
-use crate::registry::{MinerRegistration, Operator};
+use crate::registry::{MinerRegistration, Operator, RegistrySnapshot};
 use cuckoo_coordinator_api::{
 	app::MinerView,
 	error::{Code, Refusal},
@@ -21,6 +21,8 @@ pub(super) struct Miner {
 	registration: MinerRegistration,
 	/// Whether it is registered and active now.
 	registered: bool,
+	/// Its place in the roll, while it is registered.
+	place: usize,
 	link: Option<Link>,
 	/// Tasks that it holds a lease of.
 	pub(super) leases: BTreeSet<TaskId>,
@@ -36,6 +38,26 @@ pub(super) struct Miner {
 	pub(super) speeds: Speeds,
 	pub(super) tasks_done: u64,
 	pub(super) tasks_failed: u64,
+}
+
+/// The active miners by name.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+	/// Number of the finalized block at which they were.
+	pub(super) block: u64,
+	/// Its hash.
+	pub(super) block_hash: [u8; 32],
+	/// The era that ran at it.
+	pub(super) era: u32,
+	/// All of them in order: the order of their weights in draws.
+	pub(super) miners: Vec<Operator>,
+}
+
+impl Roll {
+	/// The place of a miner.
+	pub(super) fn place(&self, miner: &Operator) -> Option<usize> {
+		self.miners.binary_search(miner).ok()
+	}
 }
 
 /// A connected miner.
@@ -61,6 +83,7 @@ impl Miner {
 		Self {
 			registration,
 			registered: true,
+			place: 0,
 			link: None,
 			leases: BTreeSet::new(),
 			to_pick_up: VecDeque::new(),
@@ -139,11 +162,12 @@ impl Scheduler {
 	/// session, and their tasks are drawn for again.
 	pub fn set_registry(
 		&mut self,
-		registrations: &[MinerRegistration],
+		registry: &RegistrySnapshot,
 		now: Millis,
 		rng: &mut dyn RngCore,
 	) {
 		self.advance(now);
+		let registrations = &registry.miners;
 		let registered: HashSet<Operator> =
 			registrations.iter().map(|miner| miner.operator).collect();
 		let gone: Vec<Operator> = self
@@ -155,11 +179,13 @@ impl Scheduler {
 		for operator in gone {
 			self.unregister(operator, now);
 		}
+		self.enrol(registry);
 		for registration in registrations {
 			let operator = registration.operator;
+			let place = self.roll.place(&operator).expect("it is enrolled; qed");
 			let miner =
 				self.miners.entry(operator).or_insert_with(|| Miner::new(registration.clone()));
-			miner.registered = true;
+			(miner.registered, miner.place) = (true, place);
 			let tasks = &self.tasks;
 			let held = |id: &TaskId| tasks.get(id).is_some_and(|task| task.hold.is_some());
 			let restored = self.restored.remove(&operator).unwrap_or_default();
@@ -174,6 +200,27 @@ impl Scheduler {
 			self.take_back(&id, None, false, now);
 		}
 		self.dispatch(now, rng);
+	}
+
+	/// Takes over where the registry was read, and, if others are in it than before, the places of all.
+	fn enrol(&mut self, registry: &RegistrySnapshot) {
+		let RegistrySnapshot { block, block_hash, era, miners } = registry;
+		let mut miners: Vec<Operator> = miners.iter().map(|miner| miner.operator).collect();
+		miners.sort_unstable();
+		let moved = miners != self.roll.miners;
+		self.roll = Roll { block: *block, block_hash: *block_hash, era: *era, miners };
+		if !moved {
+			return;
+		}
+		self.pools.clear();
+		for (place, operator) in self.roll.miners.iter().enumerate() {
+			let Some(miner) = self.miners.get_mut(operator) else { continue };
+			miner.place = place;
+			let Some(weight) = miner.pooled else { continue };
+			for offer in miner.link.iter().flat_map(|link| &link.models) {
+				self.pools.entry(offer.name.clone()).or_default().set(place, weight);
+			}
+		}
 	}
 
 	fn unregister(&mut self, operator: Operator, now: Millis) {
@@ -344,10 +391,10 @@ impl Scheduler {
 				let pool = self.pools.entry(model.clone()).or_default();
 				match pooled {
 					Some(weight) => {
-						pool.set(operator, weight);
+						pool.set(miner.place, weight);
 						self.dirty.insert(model.clone());
 					},
-					None => pool.remove(&operator),
+					None => pool.remove(miner.place),
 				}
 				if pool.is_empty() {
 					self.pools.remove(model);

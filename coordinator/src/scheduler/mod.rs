@@ -1,6 +1,7 @@
 //! Tasks from the offer to the end, as a pure state machine: no clock, no network, no randomness of
-//! its own. Every method is told the time and is lent a random generator; what follows from it comes
-//! back as the returned value and, for everybody else concerned, as [`Effects`].
+//! its own. Every method is told the time and is lent a random generator for names and leases; draws are
+//! a function of the coordinator's key. What follows comes back as the returned value and, for everybody
+//! else concerned, as [`Effects`].
 //!
 //! A task is queued, drawn for a miner (see [`crate::assignment`]) and leased to it; the miner picks
 //! it up with its next poll and keeps the lease by heartbeats. Attempts run at least once; a result is
@@ -33,14 +34,15 @@ pub use leases::{Submission, Verified};
 pub use load::Load;
 pub use task::{LeaseRecord, TaskRecord, Tried};
 
-use crate::assignment::pool::Pool;
+use crate::assignment::{pool::Pool, vrf::Drawer};
 use crate::registry::Operator;
 use cuckoo_coordinator_api::{
+	assignment::Draw,
 	error::{Code, Refusal},
 	miner::LIVE_SECONDS,
 	task::{TaskId, TaskRequest, TaskState, MAX_SEED},
 };
-use miners::{LiveStake, Miner};
+use miners::{LiveStake, Miner, Roll};
 use rand::RngCore;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -102,6 +104,9 @@ pub struct Effects {
 #[derive(Debug)]
 pub struct Scheduler {
 	options: SchedulerOptions,
+	drawer: Drawer,
+	/// Whom the registry names, and where it was read.
+	roll: Roll,
 	/// Tasks that have not ended.
 	tasks: BTreeMap<TaskId, Task>,
 	/// Miners that are registered, and those that still hold something.
@@ -125,10 +130,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-	/// A scheduler that knows no miners and no tasks.
-	pub fn new(options: SchedulerOptions) -> Self {
+	/// A scheduler that knows no miners and no tasks, and draws with the key of `drawer`.
+	pub fn new(options: SchedulerOptions, drawer: Drawer) -> Self {
 		Self {
 			options,
+			drawer,
+			roll: Roll::default(),
 			tasks: BTreeMap::new(),
 			miners: BTreeMap::new(),
 			pools: HashMap::new(),
@@ -221,7 +228,7 @@ impl Scheduler {
 		self.next_sequence += 1;
 		self.timers.set(record.deadline, Timer::Deadline(id.clone()));
 		let task = Task { record: record.clone(), hold: None };
-		self.effects.changed.push(Change { from: None, event: Some(event), record });
+		self.effects.changed.push(Change { from: None, event: Some(event), record, draw: None });
 		self.tasks.insert(id.clone(), task);
 		self.enqueue(&id);
 		self.dispatch(now, rng);
@@ -335,12 +342,17 @@ impl Scheduler {
 
 	/// Lets something happen to a task, and publishes it.
 	fn happen(&mut self, id: &TaskId, what: What, now: Millis) {
+		self.publish(id, what, None, now);
+	}
+
+	/// Likewise, with how its miner was drawn.
+	fn publish(&mut self, id: &TaskId, what: What, draw: Option<Box<Draw>>, now: Millis) {
 		let Some(task) = self.tasks.get_mut(id) else { return };
 		let from = Some(task.record.version());
 		let event = Event { at: now, what };
 		task.record.apply(&event);
 		let record = task.record.clone();
-		self.effects.changed.push(Change { from, event: Some(event), record });
+		self.effects.changed.push(Change { from, event: Some(event), record, draw });
 	}
 }
 

@@ -1,8 +1,9 @@
 //! The scheduler under random sequences of events, with what must always hold checked after each.
 
-use super::tests::{login, operator, registration, request};
+use super::tests::{login, operator, registration, registry, request};
 use super::*;
-use crate::registry::MinerRegistration;
+use crate::assignment::vrf::tests::drawer;
+use crate::registry::RegistrySnapshot;
 use cuckoo_coordinator_api::miner::{Assignment, FailureReason, FailureReport, Heartbeat};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -119,11 +120,9 @@ struct World {
 	published: HashMap<TaskId, TaskRecord>,
 }
 
-fn registrations(miners: u8, weight: u128) -> Vec<MinerRegistration> {
-	(0..MINERS)
-		.filter(|n| miners & (1 << n) != 0)
-		.map(|n| registration(n, weight * u128::from(n) + 1))
-		.collect()
+fn registrations(miners: u8, weight: u128) -> RegistrySnapshot {
+	let miners = (0..MINERS).filter(|n| miners & (1 << n) != 0);
+	registry(miners.map(|n| registration(n, weight * u128::from(n) + 1)).collect())
 }
 
 impl World {
@@ -134,7 +133,7 @@ impl World {
 			..SchedulerOptions::default()
 		};
 		let mut world = Self {
-			scheduler: Scheduler::new(options),
+			scheduler: Scheduler::new(options, drawer()),
 			rng: ChaCha20Rng::seed_from_u64(5),
 			now: 1_000_000,
 			offered: Vec::new(),
@@ -281,7 +280,7 @@ impl World {
 					.collect();
 				unfinished.sort_by_key(|record| record.sequence);
 				let next = self.scheduler.next_sequence;
-				let mut restarted = Scheduler::new(self.scheduler.options.clone());
+				let mut restarted = Scheduler::new(self.scheduler.options.clone(), drawer());
 				restarted.restore(unfinished, next, self.now);
 				self.scheduler = restarted;
 				let (miners, weight) = self.registered;
@@ -349,8 +348,9 @@ impl World {
 			let miner = &scheduler.miners[&operator(n)];
 			let occupied = miner.occupied();
 			for model in MODELS {
-				let pooled =
-					scheduler.pools.get(model).is_some_and(|pool| pool.contains(&operator(n)));
+				let place =
+					scheduler.roll.place(&operator(n)).expect("the view is of a registered one");
+				let pooled = scheduler.pools.get(model).is_some_and(|pool| pool.contains(place));
 				if pooled {
 					assert!(view.live && occupied < view.slots as usize);
 					assert!(view.models.iter().any(|served| served == model));
@@ -363,9 +363,14 @@ impl World {
 	/// What the scheduler publishes is consistent with itself: an end is told exactly once and last,
 	/// each change starts where the one before ended, and the log tells the whole record.
 	fn check_published(&mut self) {
-		for Change { from, event, record } in self.scheduler.take_effects().changed {
+		for Change { from, event, record, draw } in self.scheduler.take_effects().changed {
 			let before = self.published.get(&record.id);
 			assert_eq!(from, before.map(TaskRecord::version));
+			let leased = match event.as_ref().map(|event| &event.what) {
+				Some(What::Leased(lease)) => Some((lease.attempt, lease.operator.0)),
+				_ => None,
+			};
+			assert_eq!(draw.map(|draw| (draw.attempt, draw.miner.0)), leased);
 			let Some(event) = event else {
 				assert_eq!(Some(record.version()), from, "progress changes nothing else");
 				continue;

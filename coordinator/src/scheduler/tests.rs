@@ -1,11 +1,12 @@
 //! The scheduler step by step. [`random_events`](super::random_events) drives it at random.
 
+mod draws;
 mod late;
 mod restart;
 
 use super::*;
-use crate::assignment::fairness::follows;
-use crate::registry::MinerRegistration;
+use crate::assignment::{fairness::Fairness, vrf::tests::drawer};
+use crate::registry::{MinerRegistration, RegistrySnapshot};
 use cuckoo_coordinator_api::miner::{
 	Assignment, FailureReason, FailureReport, Heartbeat, Login, ModelOffer,
 };
@@ -26,6 +27,11 @@ pub(super) fn registration(n: u8, weight: u128) -> MinerRegistration {
 		name: format!("miner {n}"),
 		weight,
 	}
+}
+
+/// A registry of these miners.
+pub(super) fn registry(miners: Vec<MinerRegistration>) -> RegistrySnapshot {
+	RegistrySnapshot { block: 40, block_hash: [4; 32], era: 2, miners }
 }
 
 pub(super) fn login(slots: u32, models: &[&str]) -> Login {
@@ -55,14 +61,18 @@ impl Sim {
 
 	fn with_options(weights: &[u128], options: SchedulerOptions) -> Self {
 		let mut sim = Self {
-			scheduler: Scheduler::new(options),
+			scheduler: Scheduler::new(options, drawer()),
 			rng: ChaCha20Rng::seed_from_u64(11),
 			now: 1_000_000,
 		};
-		let miners: Vec<_> =
-			(0..).zip(weights).map(|(n, weight)| registration(n, *weight)).collect();
-		sim.scheduler.set_registry(&miners, sim.now, &mut sim.rng);
+		sim.register(weights);
 		sim
+	}
+
+	/// Miners 0, 1, 2 … are registered with these weights, and nobody else.
+	fn register(&mut self, weights: &[u128]) {
+		let miners = (0..).zip(weights).map(|(n, weight)| registration(n, *weight)).collect();
+		self.scheduler.set_registry(&registry(miners), self.now, &mut self.rng);
 	}
 
 	fn connect(&mut self, n: u8, slots: u32) {
@@ -452,7 +462,7 @@ fn a_miner_that_is_not_registered_any_more_is_out() {
 	sim.connect(0, 1);
 	let id = sim.offer();
 	let held = sim.pick_up(0).unwrap();
-	sim.scheduler.set_registry(&[registration(1, 1)], sim.now, &mut sim.rng);
+	sim.scheduler.set_registry(&registry(vec![registration(1, 1)]), sim.now, &mut sim.rng);
 	assert_eq!(sim.scheduler.take_effects().unregistered, [operator(0)]);
 	assert_eq!(sim.submit(0, &held), Err(Code::NoLease));
 	let refused = sim.scheduler.connect(operator(0), login(1, &[MODEL]), sim.now, &mut sim.rng);
@@ -467,8 +477,7 @@ fn new_weights_count_at_once() {
 	let mut sim = Sim::new(&[1, 1]);
 	sim.connect(0, 64);
 	sim.connect(1, 64);
-	let weights = [registration(0, 0), registration(1, 7)];
-	sim.scheduler.set_registry(&weights, sim.now, &mut sim.rng);
+	sim.register(&[0, 7]);
 	for _ in 0..64 {
 		sim.offer();
 	}
@@ -484,7 +493,7 @@ fn new_weights_count_at_once() {
 fn tasks_are_shared_out_by_stake_when_all_miners_are_free() {
 	let stakes = [20_000, 40_000, 140_000];
 	let mut sim = Sim::new(&stakes);
-	let mut counts = [0; 3];
+	let mut fairness = Fairness::default();
 	for round in 0..6_000 {
 		if round % 100 == 0 {
 			let n = (round / 100 % 3) as u8;
@@ -499,9 +508,10 @@ fn tasks_are_shared_out_by_stake_when_all_miners_are_free() {
 		assert!(m != n && second.task_id == other);
 		sim.submit(n, &held).unwrap();
 		sim.submit(m, &second).unwrap();
-		counts[usize::from(n)] += 1;
+		let weights: Vec<_> = (0..).zip(stakes).collect();
+		fairness.add(&weights, n);
 	}
-	assert!(follows(&counts, &stakes), "{counts:?}");
+	assert!(fairness.chi_square().unwrap().probability > 0.001, "{fairness:?}");
 }
 
 #[test]

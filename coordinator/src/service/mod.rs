@@ -5,11 +5,12 @@
 //! What happens under the lock is appended to the [journal](crate::store) under the lock, so in order.
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
-//! - `apps`: what apps may do; `miners`: what miners may do; `quote`: what a task would take;
+//! - `apps`: what apps may do; `draws`: how miners were drawn; `miners`: what miners may do; `quote`: what a task would take;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
+mod draws;
 mod miners;
 mod quote;
 mod verification;
@@ -18,6 +19,7 @@ pub(crate) use apps::unknown_task;
 pub use apps::Health;
 pub(crate) use miners::random_token;
 
+use crate::assignment::vrf::Drawer;
 use crate::registry::{Operator, RegistrySnapshot};
 use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
@@ -80,7 +82,7 @@ struct State {
 	/// Pictures of tasks that have not ended, by attempt and index.
 	uploads: HashMap<TaskId, HashMap<(u32, u32), Upload>>,
 	sessions: Sessions,
-	/// Names, seeds, leases and draws come from it: a cryptographic generator.
+	/// Names, seeds and leases come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
 	/// How long tasks took lately.
 	times: TaskTimes,
@@ -91,16 +93,17 @@ struct State {
 impl Service {
 	/// A coordinator that knows no miners yet, and goes on with the tasks that are unfinished in the
 	/// store. The generator is to be seeded by the operating system, as leases and sessions come from
-	/// it.
+	/// it; the key of `drawer` is that of the operator.
 	pub fn new(
 		identity: Identity,
 		options: SchedulerOptions,
+		drawer: Drawer,
 		store: Store,
 		rng: ChaCha20Rng,
 	) -> Self {
 		let Store { journal, pictures, unfinished, garbage } = store;
 		let clock = SteadyClock::start_after(unfinished.latest);
-		let mut scheduler = Scheduler::new(options);
+		let mut scheduler = Scheduler::new(options, drawer);
 		if !unfinished.tasks.is_empty() {
 			tracing::info!(tasks = unfinished.tasks.len(), "going on with unfinished tasks");
 		}
@@ -197,7 +200,7 @@ impl Service {
 				"registry read"
 			);
 			state.block = snapshot.block;
-			state.scheduler.set_registry(&snapshot.miners, now, &mut state.rng);
+			state.scheduler.set_registry(snapshot, now, &mut state.rng);
 		});
 	}
 

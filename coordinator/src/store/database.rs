@@ -1,21 +1,22 @@
 //! The store in one redb file.
 
 use super::tables::{
-	decode, events_of, uploads_of, Tables, BY_END, ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META,
-	NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
+	assignments_of, decode, events_of, uploads_of, Tables, BY_END, DRAWS, ENDED, EVENTS, EVIDENCE,
+	FORMAT, IDS, META, NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
 use super::{Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload};
 use crate::scheduler::{Event, TaskRecord};
-use cuckoo_coordinator_api::task::TaskId;
+use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use redb::{
 	backends::InMemoryBackend, Database, DatabaseError, ReadTransaction, ReadableDatabase,
 	ReadableTable, WriteTransaction,
 };
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 /// The layout of the tables that this program reads and writes.
-const KNOWN_FORMAT: u64 = 1;
+const KNOWN_FORMAT: u64 = 2;
 /// What the database may hold of its file in memory.
 const CACHE_BYTES: usize = 128 << 20;
 
@@ -119,11 +120,7 @@ impl RedbStore {
 	pub fn unfinished(&self) -> Result<Unfinished, StoreError> {
 		let read = self.database.begin_read()?;
 		let mut unfinished = Unfinished {
-			next_sequence: read
-				.open_table(META)?
-				.get(NEXT_SEQUENCE)?
-				.map(|next| next.value())
-				.unwrap_or_default(),
+			next_sequence: next_sequence(&read)?,
 			latest: read.open_table(BY_END)?.last()?.map_or(0, |(key, _)| key.value().0),
 			..Unfinished::default()
 		};
@@ -142,6 +139,11 @@ impl RedbStore {
 	fn sequence(read: &ReadTransaction, id: &TaskId) -> Result<Option<u64>, StoreError> {
 		Ok(read.open_table(IDS)?.get(id.as_str())?.map(|sequence| sequence.value()))
 	}
+}
+
+/// The place of the next offer.
+fn next_sequence(read: &ReadTransaction) -> Result<u64, StoreError> {
+	Ok(read.open_table(META)?.get(NEXT_SEQUENCE)?.map_or(0, |next| next.value()))
 }
 
 impl TaskStore for RedbStore {
@@ -167,10 +169,7 @@ impl TaskStore for RedbStore {
 					},
 					Entry::Abandon { id, attempt } => tables.abandon(id, *attempt)?,
 					Entry::Evidence { id, evidence } => tables.evidence(id, evidence)?,
-					Entry::Prune { now } => {
-						let too_old = now.saturating_sub(self.retention.age_ms);
-						tables.prune(too_old, self.retention.bytes)?;
-					},
+					Entry::Prune { now } => tables.prune(*now, &self.retention)?,
 				}
 			}
 			std::mem::take(&mut tables.garbage)
@@ -200,6 +199,24 @@ impl TaskStore for RedbStore {
 			Some(sequence) => events_of(&read.open_table(EVENTS)?, sequence),
 			None => Ok(Vec::new()),
 		}
+	}
+
+	fn assignment(&self, id: &TaskId) -> Result<Option<AssignmentRecord>, StoreError> {
+		let read = self.database.begin_read()?;
+		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
+		let record = assignments_of(&read.open_table(DRAWS)?, sequence, 1)?.pop();
+		Ok(record.filter(|record| record.sequence == sequence))
+	}
+
+	fn assignments(&self, from: u64, most: usize) -> Result<Vec<AssignmentRecord>, StoreError> {
+		assignments_of(&self.database.begin_read()?.open_table(DRAWS)?, from, most)
+	}
+
+	fn assigned(&self) -> Result<Range<u64>, StoreError> {
+		let read = self.database.begin_read()?;
+		let next = next_sequence(&read)?;
+		let first = read.open_table(DRAWS)?.first()?.map_or(next, |(key, _)| key.value().0);
+		Ok(first..next)
 	}
 
 	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {

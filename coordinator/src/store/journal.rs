@@ -5,11 +5,13 @@
 use super::{Durability, Entry, StoreError, TaskStore, Upload};
 use crate::scheduler::{Change, Event, TaskRecord, Version};
 use cuckoo_coordinator_api::{
+	assignment::AssignmentRecord,
 	error::{Code, Refusal},
 	task::TaskId,
 };
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -151,6 +153,22 @@ impl Journal {
 	/// All that happened to a task. Reads from the disk.
 	pub fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError> {
 		self.shared.store.events(id)
+	}
+
+	/// How miners were drawn for a task. Reads from the disk.
+	pub fn assignment(&self, id: &TaskId) -> Result<Option<AssignmentRecord>, StoreError> {
+		self.shared.store.assignment(id)
+	}
+
+	/// How miners were drawn for the tasks from a sequence number on, at most `most` of them. Reads from
+	/// the disk.
+	pub fn assignments(&self, from: u64, most: usize) -> Result<Vec<AssignmentRecord>, StoreError> {
+		self.shared.store.assignments(from, most)
+	}
+
+	/// The sequence numbers of the tasks for which that is kept. Reads from the disk.
+	pub fn assigned(&self) -> Result<Range<u64>, StoreError> {
+		self.shared.store.assigned()
 	}
 
 	/// A picture of an attempt. Reads from the disk.

@@ -20,9 +20,10 @@ pub use journal::Journal;
 pub use pictures::Pictures;
 
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
-use cuckoo_coordinator_api::task::TaskId;
+use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use serde::{Deserialize, Serialize};
 use std::fs::DirBuilder;
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -46,6 +47,15 @@ pub trait TaskStore: Send + Sync {
 
 	/// All that happened to a task, in order.
 	fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError>;
+
+	/// How miners were drawn for a task.
+	fn assignment(&self, id: &TaskId) -> Result<Option<AssignmentRecord>, StoreError>;
+
+	/// How miners were drawn for the tasks from a sequence number on: all of them or the first `most`.
+	fn assignments(&self, from: u64, most: usize) -> Result<Vec<AssignmentRecord>, StoreError>;
+
+	/// The sequence numbers of the tasks for which it knows that.
+	fn assigned(&self) -> Result<Range<u64>, StoreError>;
 
 	/// A picture of an attempt.
 	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError>;
@@ -141,11 +151,14 @@ pub struct Retention {
 	pub age_ms: Millis,
 	/// How many bytes of records and pictures; the tasks that ended first go first.
 	pub bytes: u64,
+	/// How many tasks, at least, for which it is known how miners were drawn: the last ones, and all of
+	/// which anything else is kept.
+	pub draws: u64,
 }
 
 impl Default for Retention {
 	fn default() -> Self {
-		Self { age_ms: 24 * 3_600_000, bytes: 10 << 30 }
+		Self { age_ms: 24 * 3_600_000, bytes: 10 << 30, draws: 1_000_000 }
 	}
 }
 

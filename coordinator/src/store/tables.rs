@@ -1,11 +1,14 @@
 //! How tasks are laid out in the database. Values are JSON: it names its fields, so that a later version
 //! can add some and still read what an earlier one wrote.
 
-use super::{Evidence, RecordError, StoreError, Upload};
+use super::{Evidence, RecordError, Retention, StoreError, Upload};
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
-use cuckoo_coordinator_api::task::{TaskId, TaskState};
+use cuckoo_coordinator_api::{
+	assignment::{AssignmentRecord, Hex},
+	task::{TaskId, TaskState},
+};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::{de::DeserializeOwned, Serialize};
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
 /// Numbers about the whole store, by name.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -20,6 +23,9 @@ pub(super) const UNFINISHED: TableDefinition<u64, &[u8]> = TableDefinition::new(
 pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ended");
 /// All that happened: by task and number of the event, from 1.
 pub(super) const EVENTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
+/// How miners were drawn: by task and attempt. At attempt 0 stands the [`Drawn`] task itself, so that no
+/// number is missing even if nobody was drawn for it. Kept longer than the tasks.
+pub(super) const DRAWS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("draws");
 /// Uploaded pictures: by task, attempt and index.
 pub(super) const UPLOADS: TableDefinition<UploadKey, &[u8]> = TableDefinition::new("uploads");
 
@@ -42,6 +48,14 @@ pub(super) const ENDED_BYTES: &str = "ended bytes";
 /// Tasks that one pruning removes at most, so that no group becomes large.
 const PRUNED: usize = 1000;
 
+/// The task to which draws belong.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Drawn {
+	id: TaskId,
+	hash: Hex<32>,
+}
+
 /// The tables, open for writing.
 pub(super) struct Tables<'t> {
 	pub(super) meta: Table<'t, &'static str, u64>,
@@ -49,6 +63,7 @@ pub(super) struct Tables<'t> {
 	unfinished: Table<'t, u64, &'static [u8]>,
 	ended: Table<'t, u64, &'static [u8]>,
 	events: Table<'t, (u64, u32), &'static [u8]>,
+	draws: Table<'t, (u64, u32), &'static [u8]>,
 	uploads: Table<'t, UploadKey, &'static [u8]>,
 	by_end: Table<'t, (Millis, u64), u64>,
 	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
@@ -64,6 +79,7 @@ impl<'t> Tables<'t> {
 			unfinished: transaction.open_table(UNFINISHED)?,
 			ended: transaction.open_table(ENDED)?,
 			events: transaction.open_table(EVENTS)?,
+			draws: transaction.open_table(DRAWS)?,
 			uploads: transaction.open_table(UPLOADS)?,
 			by_end: transaction.open_table(BY_END)?,
 			evidence: transaction.open_table(EVIDENCE)?,
@@ -73,11 +89,16 @@ impl<'t> Tables<'t> {
 
 	/// Logs a change; the record is written only if no later one in the same group replaces it.
 	pub(super) fn change(&mut self, change: &Change, is_last: bool) -> Result<(), StoreError> {
-		let Change { from, event: Some(event), record } = change else { return Ok(()) };
+		let Change { from, event: Some(event), record, draw } = change else { return Ok(()) };
 		let sequence = record.sequence;
 		if from.is_none() {
 			self.ids.insert(record.id.as_str(), sequence)?;
 			self.meta.insert(NEXT_SEQUENCE, sequence + 1)?;
+			let drawn = Drawn { id: record.id.clone(), hash: Hex(record.spec.digest()) };
+			self.draws.insert((sequence, 0), &*encode(&drawn)?)?;
+		}
+		if let Some(draw) = draw {
+			self.draws.insert((sequence, draw.attempt), &*encode(draw)?)?;
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
 		if record.state.is_final() {
@@ -143,8 +164,14 @@ impl<'t> Tables<'t> {
 		Ok(())
 	}
 
+	/// Removes what need not be kept any more.
+	pub(super) fn prune(&mut self, now: Millis, retention: &Retention) -> Result<(), StoreError> {
+		self.prune_tasks(now.saturating_sub(retention.age_ms), retention.bytes)?;
+		self.prune_draws(retention.draws)
+	}
+
 	/// Removes the tasks that ended before `too_old`, and the oldest while all take more than `most`.
-	pub(super) fn prune(&mut self, too_old: Millis, most: u64) -> Result<(), StoreError> {
+	fn prune_tasks(&mut self, too_old: Millis, most: u64) -> Result<(), StoreError> {
 		let mut all = self.ended_bytes()?;
 		for _ in 0..PRUNED {
 			let Some((ended_at, sequence)) = self.by_end.first()?.map(|(key, _)| key.value())
@@ -162,11 +189,31 @@ impl<'t> Tables<'t> {
 		Ok(())
 	}
 
+	/// Removes the draws for the first tasks, so that no number is missing in between, while there are
+	/// more than `most` after them and nothing else is kept of them.
+	fn prune_draws(&mut self, most: u64) -> Result<(), StoreError> {
+		let next = self.meta.get(NEXT_SEQUENCE)?.map_or(0, |next| next.value());
+		for _ in 0..PRUNED {
+			let Some(sequence) = self.draws.first()?.map(|(key, _)| key.value().0) else { break };
+			if next.saturating_sub(sequence) <= most
+				|| self.unfinished.get(sequence)?.is_some()
+				|| self.ended.get(sequence)?.is_some()
+			{
+				break;
+			}
+			let drawn = self.draws.remove((sequence, 0))?.map(|drawn| decode(drawn.value()));
+			if let Some(Drawn { id, .. }) = drawn.transpose()? {
+				self.ids.remove(id.as_str())?;
+			}
+			self.draws.retain_in((sequence, 0)..=(sequence, u32::MAX), |_, _| false)?;
+		}
+		Ok(())
+	}
+
 	fn remove(&mut self, sequence: u64) -> Result<(), StoreError> {
 		let record =
 			self.ended.remove(sequence)?.map(|record| decode::<TaskRecord>(record.value()));
 		if let Some(record) = record.transpose()? {
-			self.ids.remove(record.id.as_str())?;
 			for number in 1..=record.events {
 				self.events.remove((sequence, number))?;
 			}
@@ -228,4 +275,30 @@ pub(super) fn events_of(
 		.range((sequence, 0)..=(sequence, u32::MAX))?
 		.map(|entry| decode(entry?.1.value()))
 		.collect()
+}
+
+/// The draws for the first tasks from `from` on, at most `most` of them.
+pub(super) fn assignments_of(
+	draws: &impl ReadableTable<(u64, u32), &'static [u8]>,
+	from: u64,
+	most: usize,
+) -> Result<Vec<AssignmentRecord>, StoreError> {
+	let mut records: Vec<AssignmentRecord> = Vec::new();
+	for entry in draws.range((from, 0)..)? {
+		let (key, value) = entry?;
+		let (sequence, attempt) = key.value();
+		if attempt > 0 {
+			// Its task comes before it.
+			if let Some(record) = records.last_mut() {
+				record.draws.push(decode(value.value())?);
+			}
+			continue;
+		}
+		if records.len() == most {
+			break;
+		}
+		let Drawn { hash, .. } = decode(value.value())?;
+		records.push(AssignmentRecord { sequence, task_hash: hash, draws: Vec::new() });
+	}
+	Ok(records)
 }

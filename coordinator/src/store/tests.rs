@@ -3,7 +3,10 @@
 use super::*;
 use crate::registry::Operator;
 use crate::scheduler::{LeaseRecord, Version, What};
-use cuckoo_coordinator_api::task::{PictureRef, TaskRequest, TaskState};
+use cuckoo_coordinator_api::{
+	assignment::{Draw, Hex, MinerSet},
+	task::{PictureRef, TaskRequest, TaskState},
+};
 use parking_lot::Mutex;
 use redb::{Database, TableDefinition};
 use std::sync::{mpsc, Arc};
@@ -23,6 +26,21 @@ fn lease(n: u8, attempt: u32) -> LeaseRecord {
 	}
 }
 
+fn draw(lease: &LeaseRecord) -> Draw {
+	Draw {
+		attempt: lease.attempt,
+		era: 1,
+		block: 2,
+		block_hash: Hex([3; 32]),
+		eligible: MinerSet::default(),
+		total: 4,
+		pre_output: Hex([5; 32]),
+		proof: Hex([6; 64]),
+		point: 3,
+		miner: Hex(lease.operator.0),
+	}
+}
+
 /// A task whose log this is, step by step.
 struct Story(Option<TaskRecord>);
 
@@ -30,6 +48,10 @@ impl Story {
 	fn change(&mut self, at: Millis, what: What) -> Entry {
 		let event = Event { at, what };
 		let from = self.0.as_ref().map(TaskRecord::version);
+		let draw = match &event.what {
+			What::Leased(lease) => Some(Box::new(draw(lease))),
+			_ => None,
+		};
 		let log = match self.0.take() {
 			Some(mut record) => {
 				record.apply(&event);
@@ -38,7 +60,7 @@ impl Story {
 			None => TaskRecord::rebuild([event.clone()]).unwrap(),
 		};
 		self.0 = Some(log.clone());
-		Entry::Change(Box::new(Change { from, event: Some(event), record: log }))
+		Entry::Change(Box::new(Change { from, event: Some(event), record: log, draw }))
 	}
 
 	fn offered(n: u8, at: Millis) -> (Self, Entry) {
@@ -98,7 +120,7 @@ fn open(dir: &Path) -> Result<RedbStore, StoreError> {
 }
 
 fn in_memory() -> RedbStore {
-	RedbStore::in_memory(Retention { age_ms: 100, bytes: 20_000 }).unwrap()
+	RedbStore::in_memory(Retention { age_ms: 100, bytes: 20_000, draws: 3 }).unwrap()
 }
 
 #[test]
@@ -177,10 +199,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 	let database = Database::open(&file).unwrap();
 	let write = database.begin_write().unwrap();
 	let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-	write.open_table(meta).unwrap().insert("format", 2).unwrap();
+	write.open_table(meta).unwrap().insert("format", 3).unwrap();
 	write.commit().unwrap();
 	drop(database);
-	assert!(refused().contains("has format 2, and this program knows format 1"));
+	assert!(refused().contains("has format 3, and this program knows format 2"));
 
 	std::fs::write(&file, "something else").unwrap();
 	assert!(refused().contains("cannot open the store"));
@@ -239,6 +261,47 @@ fn ended_tasks_go_by_age_and_size_and_others_stay() {
 }
 
 #[test]
+fn draws_are_kept_with_their_tasks_and_the_last_ones_longer() {
+	let store = in_memory();
+	let (mut story, offered) = Story::offered(0, 0);
+	let until = Some(5);
+	let group = [
+		offered,
+		story.change(1, What::Leased(lease(1, 1))),
+		story.change(2, What::Returned { fault: None, until, late: false }),
+		story.change(3, What::Leased(lease(2, 2))),
+	];
+	store.write(&group).unwrap();
+	let (mut cancelled, offered) = Story::offered(1, 0);
+	store.write(&[offered, cancelled.cancelled(4)]).unwrap();
+	let expected = |sequence: u64, draws: &[Draw]| AssignmentRecord {
+		sequence,
+		task_hash: Hex(story.record().spec.digest()),
+		draws: draws.to_vec(),
+	};
+	let first = expected(0, &[draw(&lease(1, 1)), draw(&lease(2, 2))]);
+	assert_eq!(store.assignment(&id(0)).unwrap(), Some(first.clone()));
+	// Nobody was drawn for the second one, and its number is there all the same.
+	assert_eq!(store.assignments(0, 9).unwrap(), [first.clone(), expected(1, &[])]);
+	assert_eq!(store.assignments(0, 1).unwrap(), [first]);
+	assert_eq!(store.assignments(1, 9).unwrap(), [expected(1, &[])]);
+	assert_eq!((store.assigned().unwrap(), store.assignment(&id(7)).unwrap()), (0..2, None));
+
+	(2..7).for_each(|n| drop(store.write(&Story::done(n, 10, 10)).unwrap()));
+	store.write(&[Entry::Prune { now: 50 }]).unwrap();
+	assert_eq!(store.assigned().unwrap(), 0..7, "all tasks are kept");
+	store.write(&[Entry::Prune { now: 10_000 }]).unwrap();
+	assert_eq!(store.task(&id(6)).unwrap(), None);
+	assert_eq!(store.assigned().unwrap(), 0..7, "the first task has not ended");
+	store.write(&[story.cancelled(10_001)]).unwrap();
+	store.write(&[Entry::Prune { now: 20_000 }]).unwrap();
+	assert_eq!(store.assigned().unwrap(), 4..7);
+	assert_eq!(store.assignment(&id(3)).unwrap(), None);
+	let kept = store.assignment(&id(4)).unwrap().unwrap();
+	assert_eq!((kept.sequence, kept.draws.len()), (4, 1));
+}
+
+#[test]
 fn the_first_contradiction_is_kept_and_outlives_the_task() {
 	let store = in_memory();
 	store.write(&Story::done(1, 0, 10)).unwrap();
@@ -286,6 +349,18 @@ impl TaskStore for Gate {
 
 	fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError> {
 		self.inner.events(id)
+	}
+
+	fn assignment(&self, id: &TaskId) -> Result<Option<AssignmentRecord>, StoreError> {
+		self.inner.assignment(id)
+	}
+
+	fn assignments(&self, from: u64, most: usize) -> Result<Vec<AssignmentRecord>, StoreError> {
+		self.inner.assignments(from, most)
+	}
+
+	fn assigned(&self) -> Result<Range<u64>, StoreError> {
+		self.inner.assigned()
 	}
 
 	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {
@@ -400,8 +475,12 @@ async fn progress_is_shown_and_not_written() {
 	let mut record = story.record().clone();
 	record.step = 7;
 	let from = Some(record.version());
-	let number =
-		journal.append(vec![Entry::Change(Box::new(Change { from, event: None, record }))]);
+	let number = journal.append(vec![Entry::Change(Box::new(Change {
+		from,
+		event: None,
+		record,
+		draw: None,
+	}))]);
 	journal.written(number).await.unwrap();
 	assert_eq!(journal.task(&id(1)).unwrap().unwrap().step, 7);
 	assert_eq!(groups.lock().iter().sum::<usize>(), 2);

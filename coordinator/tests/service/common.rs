@@ -2,8 +2,10 @@
 //! model, and the clients to talk to both listeners.
 
 use bytes::Bytes;
+use cuckoo_chain_client::keys;
 use cuckoo_coordinator::{
 	app_server::serve_apps,
+	assignment::vrf::Drawer,
 	listener::Port,
 	miner_server::serve_miners,
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
@@ -102,9 +104,11 @@ impl Coordinator {
 			operator_address: "coordinator".into(),
 			stash: "stash of the coordinator".into(),
 		};
-		let service = Arc::new(Service::new(identity, options, store, ChaCha20Rng::from_entropy()));
-		let (registry, registries) =
-			watch::channel(Arc::new(RegistrySnapshot { block: 1, miners }));
+		let drawer = Drawer::new(GENESIS, keys::for_draws("//Eve").unwrap());
+		let rng = ChaCha20Rng::from_entropy();
+		let service = Arc::new(Service::new(identity, options, drawer, store, rng));
+		let first = RegistrySnapshot { block: 1, miners, ..RegistrySnapshot::default() };
+		let (registry, registries) = watch::channel(Arc::new(first));
 		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
 		let apps = Port::bind(loopback(app_port), None, "apps", "--app-listen").await.unwrap();
 		let miners =

@@ -4,6 +4,7 @@ mod apps;
 mod clients;
 mod common;
 mod crash;
+mod draws;
 mod miners;
 mod program;
 mod restart;

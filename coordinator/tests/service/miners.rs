@@ -280,7 +280,7 @@ async fn a_miner_that_is_deregistered_loses_its_session() {
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
 	let (polled, ()) = tokio::join!(miner.client.poll(miner.session.clone(), 10), async {
 		tokio::time::sleep(Duration::from_millis(200)).await;
-		let empty = RegistrySnapshot { block: 2, miners: vec![] };
+		let empty = RegistrySnapshot { block: 2, ..RegistrySnapshot::default() };
 		coordinator.registry.send(Arc::new(empty)).unwrap();
 	});
 	assert_eq!(code(polled), Code::NoSession);

@@ -73,6 +73,28 @@ fn a_port_in_use_is_named_with_the_option_that_changes_it() {
 }
 
 #[test]
+fn an_audit_names_the_log_that_it_cannot_read() {
+	assert!(complaint(&["audit", "--log", "/nonexistent/log"]).contains("/nonexistent/log"));
+	let (_dir, empty) = key_file("");
+	let empty = empty.to_str().unwrap();
+	assert!(complaint(&["audit", "--log", empty]).contains("it is empty"));
+	let (_dir, other) = key_file("{}\n");
+	assert!(complaint(&["audit", "--log", other.to_str().unwrap()]).contains("line 1"));
+	// A port that was free a moment ago: nothing listens there.
+	let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+	let url = format!("http://127.0.0.1:{port}");
+	assert!(complaint(&["audit", "--coordinator", &url]).contains(&url));
+	let header =
+		format!(r#"{{"genesis":"{0}","coordinator":"{0}","first":3,"end":9}}"#, "00".repeat(32));
+	let (_dir, log) = key_file(&header);
+	let log = log.to_str().unwrap();
+	let why = complaint(&["audit", "--log", log, "--from", "2"]);
+	assert!(why.contains("from 3 on"), "{why}");
+	let chain = format!("ws://127.0.0.1:{port}");
+	assert!(complaint(&["audit", "--log", log, "--chain", &chain]).contains(&chain));
+}
+
+#[test]
 fn bad_arguments_are_explained() {
 	for (args, named) in [
 		(&["--genesis", "0x12"][..], "--genesis"),
@@ -80,6 +102,9 @@ fn bad_arguments_are_explained() {
 		(&["--lease", "0"], "--lease"),
 		(&["key", "prove", "--stash", "nobody"], "--stash"),
 		(&["--nonsense"], "--nonsense"),
+		(&["audit"], "--coordinator"),
+		(&["audit", "--coordinator", "http://x", "--task", "7"], "--task"),
+		(&["audit", "--log", "x", "--from", "-1"], "--from"),
 	] {
 		let (code, stderr) = run(args);
 		assert_eq!(code, Some(2), "{stderr}");

@@ -99,17 +99,21 @@ impl ChainClient {
 
 	/// All miners and coordinators at the last finalized block.
 	pub async fn registry(&self) -> Result<Registry, ChainError> {
-		let at_block = self.at_finalized().await?;
-		let era = answer("the era", &at_block, async {
-			at_block.runtime_apis().call(cuckoo::runtime_apis().staking_api().era()).await
-		})
-		.await?;
-		Ok(Registry {
-			block: block_ref(&at_block),
-			era: era.index,
-			miners: candidates(&at_block, Role::Miner).await?,
-			coordinators: candidates(&at_block, Role::Coordinator).await?,
-		})
+		registry(&self.at_finalized().await?).await
+	}
+
+	/// All miners and coordinators at the finalized block of that number.
+	pub async fn registry_at(&self, number: u64) -> Result<Registry, ChainError> {
+		if number > self.at_finalized().await?.block_number() {
+			return Err(ChainError::NotFinalized { number });
+		}
+		let online = self.api().await;
+		let at_block = timeout(ANSWER_TIMEOUT, online.at_block(number))
+			.await
+			.map_err(|_| no_answer(ANSWER_TIMEOUT))
+			.and_then(|found| found.map_err(|error| describe(&error)))
+			.map_err(|reason| past(number, reason))?;
+		registry(&at_block).await
 	}
 
 	/// The least self-stake of a `role`, in planck.
@@ -249,6 +253,30 @@ async fn answer<T>(
 	}
 }
 
+/// All miners and coordinators at one block.
+async fn registry(at_block: &AtBlock) -> Result<Registry, ChainError> {
+	let era = answer("the era", at_block, async {
+		at_block.runtime_apis().call(cuckoo::runtime_apis().staking_api().era()).await
+	})
+	.await?;
+	Ok(Registry {
+		block: block_ref(at_block),
+		era: era.index,
+		miners: candidates(at_block, Role::Miner).await?,
+		coordinators: candidates(at_block, Role::Coordinator).await?,
+	})
+}
+
+/// Why a block of the past cannot be looked at.
+fn past(number: u64, reason: String) -> ChainError {
+	// What the node says when it has no state of the block any more.
+	if reason.contains("State already discarded") {
+		ChainError::Pruned { number }
+	} else {
+		ChainError::Request { what: "the state of a block of the past", reason }
+	}
+}
+
 /// Every candidate of a role, page by page, at one block.
 async fn candidates(at_block: &AtBlock, role: Role) -> Result<Vec<Candidate>, ChainError> {
 	let mut all = Vec::<Candidate>::new();
@@ -356,6 +384,14 @@ mod tests {
 		assert!(refusal("127.0.0.1:9944").contains("begin with ws://"));
 		assert!(refusal("ws://").contains("no host"));
 		assert!(refusal("").contains("begin with ws://"));
+	}
+
+	#[test]
+	fn a_pruned_block_is_told_from_other_failures() {
+		let said = "cannot get the version: UnknownBlock: State already discarded for 0x12";
+		let message = past(7, said.into()).to_string();
+		assert!(message.contains("#7") && message.contains("--state-pruning archive"), "{message}");
+		assert!(past(7, "no answer".into()).to_string().contains("no answer"));
 	}
 
 	#[tokio::test]

@@ -61,6 +61,21 @@ pub enum ChainError {
 		/// What happened.
 		reason: String,
 	},
+	/// The node has not finalized a block yet, or knows none of this number.
+	#[error("the node has not finalized block #{number}: wait until it has caught up, or ask another one")]
+	NotFinalized {
+		/// Number of the block.
+		number: u64,
+	},
+	/// The node has removed the state of a block of the past.
+	#[error(
+		"the node has no state of block #{number} any more: ask one that keeps all of it, which runs with \
+		`--state-pruning archive`"
+	)]
+	Pruned {
+		/// Number of the block.
+		number: u64,
+	},
 	/// A transaction did not get into a block, or did not get finalized.
 	#[error("the transaction {call} was not taken: {reason}")]
 	NotTaken {

@@ -8,6 +8,10 @@
 //! Nobody but the owner may read the file of a real secret; a file that others can read is refused.
 
 use rand::{rngs::OsRng, RngCore};
+use schnorrkel::{
+	derive::{ChainCode, Derivation},
+	ExpansionMode, MiniSecretKey,
+};
 use std::{
 	fs::{File, OpenOptions},
 	io::{self, Read, Write},
@@ -16,7 +20,7 @@ use std::{
 use subxt_signer::{
 	bip39::Mnemonic,
 	sr25519::{self, Keypair},
-	SecretUri,
+	DeriveJunction, ExposeSecret, SecretUri,
 };
 
 /// A key file is one line; what is longer than this many bytes is something else.
@@ -113,20 +117,58 @@ pub fn create(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
 
 /// Reads the key in the file at `path`.
 pub fn load(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
-	let path = path.as_ref();
+	read(path.as_ref(), parse)
+}
+
+/// Reads the key in the file at `path` in the form in which it evaluates verifiable random functions,
+/// which the one of [`load`] cannot. It is the same key.
+pub fn load_for_draws(path: impl AsRef<Path>) -> Result<schnorrkel::Keypair, KeyError> {
+	read(path.as_ref(), for_draws)
+}
+
+/// The key of a secret URI, such as `//Alice`, in the form of [`load_for_draws`]. An error says what is
+/// wrong without showing the secret.
+pub fn for_draws(uri: &str) -> Result<schnorrkel::Keypair, String> {
+	// It says what is wrong with the URI, if anything is.
+	let expected = parse(uri)?.public_key();
+	let parsed: SecretUri = uri.parse().map_err(|_| "it is not a secret phrase or seed")?;
+	let phrase = parsed.phrase.expose_secret();
+	let root = if let Some(seed) = phrase.strip_prefix("0x") {
+		hex::decode(seed).ok().and_then(|seed| MiniSecretKey::from_bytes(&seed).ok())
+	} else {
+		let (entropy, length) =
+			phrase.parse::<Mnemonic>().map_err(|error| error.to_string())?.to_entropy_array();
+		let password = parsed.password.as_ref().map_or("", |password| password.expose_secret());
+		substrate_bip39::mini_secret_from_entropy(&entropy[..length], password).ok()
+	};
+	let root = root.ok_or("the seed is not one of a key")?.expand(ExpansionMode::Ed25519);
+	let secret = parsed.junctions.into_iter().fold(root, |key, junction| match junction {
+		DeriveJunction::Soft(code) => key.derived_key_simple(ChainCode(code), []).0,
+		DeriveJunction::Hard(code) => {
+			let (seed, _) = key.hard_derive_mini_secret_key(Some(ChainCode(code)), b"");
+			seed.expand(ExpansionMode::Ed25519)
+		},
+	});
+	let key = secret.to_keypair();
+	assert_eq!(key.public.to_bytes(), expected.0, "both libraries derive keys alike");
+	Ok(key)
+}
+
+/// Reads the file at `path`, of which `parse` makes the key.
+fn read<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result<K, KeyError> {
 	let malformed = |reason: &str| KeyError::Malformed { path: path.into(), reason: reason.into() };
-	let read = |error: io::Error| match error.kind() {
+	let unreadable = |error: io::Error| match error.kind() {
 		io::ErrorKind::NotFound => KeyError::NotFound { path: path.into() },
 		_ => KeyError::Read { path: path.into(), error },
 	};
 
-	let file = File::open(path).map_err(read)?;
-	let metadata = file.metadata().map_err(read)?;
+	let file = File::open(path).map_err(unreadable)?;
+	let metadata = file.metadata().map_err(unreadable)?;
 	if metadata.is_dir() {
 		return Err(malformed("it is a directory"));
 	}
 	let mut bytes = Vec::new();
-	file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
+	file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
 	if bytes.len() as u64 > MAX_BYTES {
 		return Err(malformed("it is too long"));
 	}
@@ -211,8 +253,21 @@ mod tests {
 		] {
 			let (_dir, path) = file(&content);
 			let alice = dev::alice().public_key().0;
-			assert_eq!(load(path).unwrap().public_key().0, alice, "{content}");
+			assert_eq!(load(&path).unwrap().public_key().0, alice, "{content}");
+			assert_eq!(load_for_draws(path).unwrap().public.to_bytes(), alice, "{content}");
 		}
+	}
+
+	/// Phrases, passwords and both kinds of derivation.
+	#[test]
+	fn a_key_for_draws_is_the_key_that_signs() {
+		let phrase = generate().0;
+		for uri in ["", "//1", "/soft", "//hard/soft///password", "///password"] {
+			let uri = format!("{phrase}{uri}");
+			let key = for_draws(&uri).unwrap();
+			assert_eq!(key.public.to_bytes(), parse(&uri).unwrap().public_key().0);
+		}
+		assert!(for_draws("0x12").unwrap_err().contains("64 hexadecimal digits"));
 	}
 
 	#[test]

@@ -1,11 +1,13 @@
 //! From a prompt to a picture, with real processes: who gets the tasks, and what survives.
 
 use cuckoo_chain_client::{ChainError, Keypair};
+use cuckoo_coordinator::assignment::fairness::Fairness;
 use cuckoo_coordinator_api::{
+	assignment::DRAWS_PATH,
 	error::Code,
 	miner::{Login, MinerApiClient, ModelOffer},
 	signing::{hex_array, Audience, Signed},
-	task::{TaskRequest, TaskState},
+	task::{TaskId, TaskRequest, TaskState},
 };
 use cuckoo_e2e::{
 	app::{refused, App},
@@ -13,7 +15,6 @@ use cuckoo_e2e::{
 	network::{Listeners, Network, Node, PATIENCE},
 	process,
 	staking::{fund, register_all, write_key_file, Candidate, CAI},
-	statistics::{chi_square, p_value},
 };
 use jsonrpsee::ws_client::WsClientBuilder;
 use std::{
@@ -22,14 +23,12 @@ use std::{
 };
 use subxt_signer::sr25519::dev;
 
-/// Seed of the coordinator's draws, so that the test of fairness always sees the same ones.
-const DRAW_SEED: &str = "20";
-
 /// How many tasks are shared out.
 const TASKS: u64 = 200;
 
-/// Of two networks that are fair, fewer than one in a thousand fails the test by chance.
-const SIGNIFICANCE: f64 = 0.001;
+/// Of networks that are fair, fewer than one in a million fails the test by chance; one that shares out
+/// equally never passes.
+const SIGNIFICANCE: f64 = 1e-6;
 
 fn small(prompt: impl Into<String>) -> TaskRequest {
 	TaskRequest { width: 64, height: 64, steps: 4, seed: Some(1), ..TaskRequest::new(prompt) }
@@ -62,19 +61,19 @@ async fn tasks_are_shared_out_by_stake() {
 		other => panic!("19,999 CAI are too few, but: {other}"),
 	}
 
-	let seed = ["--draw-seed", DRAW_SEED];
 	let mut network =
-		Network::start(node, &coordinator, listeners, &miners, &models, &seed).await.unwrap();
-	share_out(&network, &miners).await;
+		Network::start(node, &coordinator, listeners, &miners, &models, &[]).await.unwrap();
+	let last = share_out(&network, &miners).await;
+	the_draws_can_be_checked(&network, &last).await;
 	a_stranger_is_refused(&network, &listeners.endpoint()).await;
 	network.ensure_sound().unwrap();
 }
 
 /// Offers the tasks one after the other, so that every draw is among all three miners, and checks
-/// each picture and the shares.
-async fn share_out(network: &Network, miners: &[Candidate; 3]) {
+/// each picture and the shares. Answers with the last task.
+async fn share_out(network: &Network, miners: &[Candidate; 3]) -> TaskId {
 	let app = network.coordinator.app();
-	let (mut tasks, mut done_by) = (BTreeSet::new(), Vec::new());
+	let (mut tasks, mut done_by, mut last) = (BTreeSet::new(), Vec::new(), None);
 	for number in 0..TASKS {
 		let offered = app.offer(small(format!("bird number {number}"))).await.unwrap();
 		assert_eq!(offered.sequence, number);
@@ -83,6 +82,7 @@ async fn share_out(network: &Network, miners: &[Candidate; 3]) {
 		app.picture(&done.pictures[0], 64, 64).await.unwrap();
 		assert!(tasks.insert(done.task_id.to_string()), "a name was given twice: {done:?}");
 		done_by.push(done.miner.unwrap());
+		last = Some(done.task_id);
 		settled(app).await;
 	}
 
@@ -97,12 +97,39 @@ async fn share_out(network: &Network, miners: &[Candidate; 3]) {
 	});
 	assert_eq!(observed.iter().sum::<u64>(), TASKS, "each task is done exactly once");
 
-	let statistic = chi_square(observed, [0, 1, 2].map(|place| miners[place].stake));
-	let p = p_value(statistic);
-	println!(
-		"seed {DRAW_SEED}: {observed:?} of {TASKS} tasks, chi-square {statistic:.3}, p {p:.3}"
-	);
-	assert!(p > SIGNIFICANCE, "{observed:?} does not fit the stakes: p = {p}");
+	let stakes = [0, 1, 2].map(|place| (place, miners[place].stake));
+	let mut fairness = Fairness::default();
+	for (place, count) in observed.into_iter().enumerate() {
+		(0..count).for_each(|_| fairness.add(&stakes, place));
+	}
+	let test = fairness.chi_square().unwrap();
+	println!("{observed:?} of {TASKS} tasks, {test:?}");
+	assert!(test.probability > SIGNIFICANCE, "{observed:?} does not fit the stakes: {test:?}");
+	last.unwrap()
+}
+
+/// An audit against the chain finds every draw right, and fails for a log that was tampered with.
+async fn the_draws_can_be_checked(network: &Network, last: &TaskId) {
+	let (node, coordinator) = (&network.node, &network.coordinator);
+	let table = coordinator.audit(node, &[]).await.unwrap();
+	println!("{table}");
+	let every = format!("tasks        0 to {}", TASKS - 1);
+	assert!(table.contains(&every) && table.contains("every record is as it must be"), "{table}");
+	let of_task = coordinator.audit(node, &["--task", last.as_str()]).await.unwrap();
+	assert!(of_task.contains("among 3 miners at block #"), "{of_task}");
+
+	let log = reqwest::get(format!("{}{DRAWS_PATH}", coordinator.app().url())).await.unwrap();
+	let log = log.text().await.unwrap();
+	let dir = tempfile::tempdir().unwrap();
+	let file = dir.path().join("draws.jsonl");
+	let without_one: Vec<&str> =
+		log.lines().filter(|line| !line.contains("\"sequence\":7,")).collect();
+	std::fs::write(&file, without_one.join("\n")).unwrap();
+	let (chain, file) = (node.url(), file.to_str().unwrap());
+	let arguments = ["audit", "--chain", &chain, "--log", file];
+	let ended = process::run("cuckoo-coordinator", arguments, PATIENCE).await.unwrap();
+	assert!(ended.refusal().unwrap().contains("findings: 1"), "{ended:?}");
+	assert!(ended.stdout.contains("record 7: it is missing"), "{ended:?}");
 }
 
 /// Waits until no miner is occupied any more.

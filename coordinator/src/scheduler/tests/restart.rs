@@ -21,12 +21,10 @@ impl Sim {
 	fn restart(&mut self, weights: &[u128]) {
 		let unfinished = Self::unfinished(self.scheduler.take_effects().changed);
 		let next = self.scheduler.next_sequence;
-		let mut restarted = Scheduler::new(self.scheduler.options.clone());
+		let mut restarted = Scheduler::new(self.scheduler.options.clone(), drawer());
 		restarted.restore(unfinished, next, self.now);
 		self.scheduler = restarted;
-		let miners: Vec<_> =
-			(0..).zip(weights).map(|(n, weight)| registration(n, *weight)).collect();
-		self.scheduler.set_registry(&miners, self.now, &mut self.rng);
+		self.register(weights);
 	}
 }
 

@@ -142,12 +142,16 @@ async fn our_own_types_are_described_in_full() {
 	let offered = coordinator.request(Method::POST, "/v1/tasks").header("prefer", "wait=60");
 	let (_, status) = answer(offered.json(&body)).await;
 	assert_eq!(status["state"], "done");
+	let path = format!("/v1/tasks/{}/assignment", status["taskId"].as_str().unwrap());
+	let (_, proof) = coordinator.get_json(&path).await;
 	for (name, value) in [
 		("TaskRequest", &body),
 		("TaskStatus", &status),
 		("TaskSpec", &status["spec"]),
 		("Picture", &status["pictures"][0]),
 		("Quote", &quote),
+		("AssignmentProof", &proof),
+		("Draw", &proof["draws"][0]),
 	] {
 		let properties = document["components"]["schemas"][name]["properties"].as_object().unwrap();
 		let described: Vec<&String> = properties.keys().collect();
