@@ -90,7 +90,9 @@ mod tests {
 
 	fn members(places: &[usize]) -> MinerSet {
 		let mut set = MinerSet::default();
-		places.iter().for_each(|place| set.set(*place, true));
+		for place in places {
+			set.set(*place, true);
+		}
 		set
 	}
 

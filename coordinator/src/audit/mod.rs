@@ -17,7 +17,7 @@ use clap::Args;
 use cuckoo_chain_client::{key_command::LOCAL_NODE, AccountId32, ChainClient};
 use cuckoo_coordinator_api::task::TaskId;
 use log::Log;
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -84,11 +84,10 @@ pub async fn run(args: AuditArgs, out: &mut impl Write) -> anyhow::Result<()> {
 			registries.clear();
 		}
 		for draw in &record.draws {
-			if !registries.contains_key(&draw.block) {
+			if let Entry::Vacant(unread) = registries.entry(draw.block) {
 				let registry = chain.registry_at(draw.block).await;
 				let of = || format!("record {}, attempt {}", record.sequence, draw.attempt);
-				let registry = PastRegistry::of(&registry.with_context(of)?, &coordinator);
-				registries.insert(draw.block, registry);
+				unread.insert(PastRegistry::of(&registry.with_context(of)?, &coordinator));
 			}
 		}
 		auditor.check(&record, &registries);

@@ -37,7 +37,9 @@ impl Coordinator {
 			RegistrySnapshot { block: 1, miners: miners(), ..RegistrySnapshot::default() };
 		let registries = HashMap::from([(1, PastRegistry::new(registry, true))]);
 		let mut auditor = Auditor::new(&header).unwrap();
-		records.iter().for_each(|record| auditor.check(record, &registries));
+		for record in &records {
+			auditor.check(record, &registries);
+		}
 		auditor.finish().findings.iter().map(ToString::to_string).collect()
 	}
 }
