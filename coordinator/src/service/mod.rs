@@ -6,18 +6,22 @@
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
 //! - `apps`: what apps may do; `miners`: what miners may do; `quote`: what a task would take;
+//! - `observation`: what the machinery around it may see; `network`: what people may see;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
 mod miners;
+mod network;
+mod observation;
 mod quote;
 mod verification;
 
 pub(crate) use apps::unknown_task;
-pub use apps::Health;
 pub(crate) use miners::random_token;
+pub use observation::{Health, Readiness};
 
+use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
 use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
@@ -69,6 +73,11 @@ pub struct Service {
 	state: Mutex<State>,
 	journal: Journal,
 	pictures: Pictures,
+	metrics: Arc<Metrics>,
+	/// What was last told of the network, and when.
+	network: Mutex<network::Answer>,
+	/// When it started.
+	started_at: Millis,
 	/// Names of pictures that nobody needs any more.
 	garbage: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 	/// Whether those who wait are to be answered because the coordinator goes down.
@@ -84,8 +93,12 @@ struct State {
 	rng: ChaCha20Rng,
 	/// How long tasks took lately.
 	times: TaskTimes,
+	/// Since when tasks are in their stages.
+	stages: Stages,
 	/// The finalized block to which the registry belongs.
 	block: u64,
+	/// When that was read.
+	registry_read: Option<Instant>,
 }
 
 impl Service {
@@ -112,6 +125,8 @@ impl Service {
 		let sessions = Sessions::default();
 		Self {
 			identity,
+			network: Mutex::default(),
+			started_at: clock.now(),
 			clock,
 			state: Mutex::new(State {
 				scheduler,
@@ -119,8 +134,11 @@ impl Service {
 				sessions,
 				rng,
 				times: TaskTimes::default(),
+				stages: Stages::default(),
 				block: 0,
+				registry_read: None,
 			}),
+			metrics: Arc::new(Metrics::new(journal.metrics())),
 			journal,
 			pictures,
 			garbage: tokio::sync::Mutex::new(garbage),
@@ -197,6 +215,7 @@ impl Service {
 				"registry read"
 			);
 			state.block = snapshot.block;
+			state.registry_read = Some(Instant::now());
 			state.scheduler.set_registry(&snapshot.miners, now, &mut state.rng);
 		});
 	}
@@ -248,6 +267,7 @@ impl Service {
 		for change in changed {
 			log_change(&change);
 			state.times.see(&change.record);
+			self.metrics.see(&mut state.stages, &change);
 			if change.record.state.is_final() {
 				state.uploads.remove(&change.record.id);
 			}

@@ -3,6 +3,7 @@
 //! What followers and readers see of a task is what has been written.
 
 use super::{Durability, Entry, StoreError, TaskStore, Upload};
+use crate::metrics::StoreMetrics;
 use crate::scheduler::{Change, Event, TaskRecord, Version};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
@@ -36,6 +37,7 @@ struct Shared {
 	refused: Mutex<BTreeSet<u64>>,
 	/// Where the names of pictures go that nobody needs any more.
 	garbage: mpsc::UnboundedSender<String>,
+	metrics: StoreMetrics,
 }
 
 #[derive(Default)]
@@ -75,6 +77,7 @@ impl Journal {
 			progress: watch::channel(Progress::default()).0,
 			refused: Mutex::default(),
 			garbage,
+			metrics: StoreMetrics::default(),
 		});
 		let versions = unfinished.iter().map(|record| (record.id.clone(), record.version()));
 		let writer = Writer { shared: shared.clone(), durability, versions: versions.collect() };
@@ -83,6 +86,11 @@ impl Journal {
 			.spawn(move || writer.run())
 			.expect("the system can start a thread; qed");
 		(Self { shared, writer: Some(writer) }, removed)
+	}
+
+	/// What is counted of the store.
+	pub(crate) fn metrics(&self) -> &StoreMetrics {
+		&self.shared.metrics
 	}
 
 	/// Appends entries; the number to wait for with [`Self::written`]. Without entries it is the number
@@ -246,7 +254,11 @@ impl Writer {
 			group.push(entry);
 		}
 		if !group.is_empty() {
-			for name in self.shared.store.write(&group)? {
+			let begin = Instant::now();
+			let garbage = self.shared.store.write(&group)?;
+			self.shared.metrics.commit_seconds.observe(begin.elapsed().as_secs_f64());
+			self.shared.metrics.group_entries.observe(group.len() as f64);
+			for name in garbage {
 				// Nobody listens any more: what is left is swept at the next start.
 				let _ = self.shared.garbage.send(name);
 			}

@@ -142,7 +142,11 @@ async fn our_own_types_are_described_in_full() {
 	let offered = coordinator.request(Method::POST, "/v1/tasks").header("prefer", "wait=60");
 	let (_, status) = answer(offered.json(&body)).await;
 	assert_eq!(status["state"], "done");
+	let (_, network) = coordinator.get_json("/v1/status").await;
 	for (name, value) in [
+		("NetworkStatus", &network),
+		("CoordinatorInfo", &network["coordinator"]),
+		("Miner", &network["miners"][0]),
 		("TaskRequest", &body),
 		("TaskStatus", &status),
 		("TaskSpec", &status["spec"]),
