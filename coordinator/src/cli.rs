@@ -4,6 +4,7 @@ use crate::logging::LogFormat;
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
 use crate::tls::Certificate;
+use crate::webhooks::WebhookOptions;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
@@ -165,6 +166,9 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u64).range(1 << 20..)
 	)]
 	pub keep_bytes: u64,
+	/// Webhooks may be at private and loopback addresses, and without TLS: for tests and development.
+	#[arg(long, env = "CUCKOO_WEBHOOK_ALLOW_PRIVATE")]
+	pub webhook_allow_private: bool,
 	/// Most connections at once, of apps and of miners each.
 	#[arg(
 		long,
@@ -219,6 +223,11 @@ impl RunArgs {
 	/// If it cannot be read.
 	pub fn miner_certificate(&self) -> anyhow::Result<Option<Certificate>> {
 		certificate(self.miner_tls_cert.as_deref(), self.miner_tls_key.as_deref())
+	}
+
+	/// How messages to apps are sent.
+	pub fn webhook_options(&self) -> WebhookOptions {
+		WebhookOptions { allow_private: self.webhook_allow_private, ..WebhookOptions::default() }
 	}
 
 	/// Where names, leases and draws come from.

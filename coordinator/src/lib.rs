@@ -5,6 +5,7 @@
 //! - [`assignment`]: which miner gets a task;
 //! - [`scheduler`]: tasks from the offer to the end, as a pure state machine;
 //! - [`store`]: where tasks and pictures are kept, so that nothing promised is lost;
+//! - [`webhooks`]: messages to apps about their tasks;
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
 //! - [`app_server`] and [`miner_server`]: the two listeners;
 //! - [`clients`]: other people's APIs on the listener for apps;
@@ -34,3 +35,4 @@ pub mod startup;
 pub mod status_page;
 pub mod store;
 pub mod tls;
+pub mod webhooks;

@@ -395,7 +395,7 @@ mod tests {
 		let port = Port::bind(loopback, Some(&certificate), "apps", "--app-listen").await.unwrap();
 		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
-		tokio::spawn(port.serve(3, Router::new().fallback(|| async { "hello" }), stop));
+		tokio::spawn(port.serve(3, counted(), Router::new().fallback(|| async { "hello" }), stop));
 
 		let _stalled = TcpStream::connect(address).await.unwrap();
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);

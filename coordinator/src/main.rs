@@ -121,10 +121,14 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
 	let owner = format!("{account} on the chain 0x{}", hex::encode(identity.genesis));
 	let store = Store::open(&dir, &owner, pictures, args.durability, args.retention())?;
-	let service = Arc::new(Service::new(identity, args.scheduler_options(), store, args.rng()));
+	let service = Service::new(identity, args.scheduler_options(), store, args.rng());
+	let service = Arc::new(service.with_webhooks(args.webhook_options()));
 	let (stop, stopper) = stop_channel();
 	if args.draw_seed.is_some() {
 		tracing::warn!("draws come from a known seed: for tests only");
+	}
+	if args.webhook_allow_private {
+		tracing::warn!("webhooks may call private addresses: for tests and development only");
 	}
 	tracing::info!("tasks are kept in {}", dir.display());
 	tracing::info!("coordinator of stash {}, operator {account}", registration.stash);

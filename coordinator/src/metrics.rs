@@ -57,6 +57,8 @@ pub struct Metrics {
 	connections_refused: Counters,
 	/// Pictures that miners uploaded, by whether they were kept.
 	pub(crate) uploads: Uploads,
+	/// Messages to apps.
+	pub(crate) webhooks: Webhooks,
 	tasks: Gauges,
 	miners: Gauges,
 	block: Gauge,
@@ -79,6 +81,14 @@ pub(crate) struct Uploads {
 	seconds: Histogram,
 	/// To decode and check one.
 	pub(crate) check_seconds: Histogram,
+}
+
+/// What is counted of messages to apps.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+	outcomes: Counters,
+	seconds: Histogram,
+	pending: Gauge,
 }
 
 /// What is counted of the store; the journal has it from its start.
@@ -175,6 +185,11 @@ impl Metrics {
 			"Entries that were written as one group",
 			store.group_entries.clone(),
 		);
+		let webhooks = Webhooks {
+			outcomes: add.new("webhook_tries", "Messages to apps that were sent, by outcome"),
+			seconds: add.seconds("webhook", "To send one, until its answer", short_histogram()),
+			pending: add.new("webhooks_pending", "Messages to apps that have not been received"),
+		};
 		let (offered, ended, attempts, stages, answers, refusals) = (
 			add.new("tasks_offered", "Tasks that were taken in"),
 			add.new("tasks_ended", "Tasks that have ended, by their last state"),
@@ -202,6 +217,7 @@ impl Metrics {
 				"Connections that were closed because there were too many, by listener",
 			),
 			uploads,
+			webhooks,
 			tasks: add.new("tasks", "Tasks that have not ended, by what they are"),
 			miners: add.new("miners", "Active registered miners, and those of them that are live"),
 			block: add.new("registry_block", "The finalized block to which the registry belongs"),
@@ -337,6 +353,19 @@ impl Uploads {
 	/// A picture of so many bytes was kept.
 	pub(crate) fn kept(&self, bytes: u64) {
 		self.bytes.inc_by(bytes);
+	}
+}
+
+impl Webhooks {
+	/// A message was sent.
+	pub(crate) fn sent(&self, outcome: &'static str, took: Duration) {
+		self.outcomes.get_or_create(&[("outcome", outcome)]).inc();
+		self.seconds.observe(took.as_secs_f64());
+	}
+
+	/// So many have not been received.
+	pub(crate) fn pending(&self, messages: usize) {
+		self.pending.set(messages as i64);
 	}
 }
 

@@ -47,12 +47,22 @@ impl Service {
 
 	/// Takes a task in, and answers when it is kept; see
 	/// [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
+	///
+	/// # Errors
+	///
+	/// Those of the scheduler; `INVALID_REQUEST` if its webhook may not be called.
 	pub async fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
+		self.admit_webhook(&request)?;
 		let (offered, number) =
 			self.numbered(|state, now| state.scheduler.offer(request, now, &mut state.rng));
 		let record = offered?;
 		self.journal.written(number).await?;
 		Ok(record.status())
+	}
+
+	/// Whether the webhook that a request names, if it names one, may be called.
+	pub(super) fn admit_webhook(&self, request: &TaskRequest) -> Result<(), Refusal> {
+		request.webhook()?.map_or(Ok(()), |webhook| self.webhooks.admit(&webhook))
 	}
 
 	/// Where a task is.

@@ -6,11 +6,13 @@
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
 //! - `apps`: what apps may do; `miners`: what miners may do; `quote`: what a task would take;
+//! - `deliveries`: messages to apps on their way;
 //! - `observation`: what the machinery around it may see; `network`: what people may see;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
+mod deliveries;
 mod miners;
 mod network;
 mod observation;
@@ -25,7 +27,8 @@ use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
 use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
-use crate::store::{Entry, Journal, Pictures, Store, StoreError, Upload};
+use crate::store::{Entry, Journal, Outflow, Pictures, Store, StoreError, Upload};
+use crate::webhooks::{Due, Sender, WebhookOptions};
 use clock::SteadyClock;
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
@@ -78,6 +81,11 @@ pub struct Service {
 	network: Mutex<network::Answer>,
 	/// When it started.
 	started_at: Millis,
+	webhooks: Sender,
+	/// Messages to apps that an earlier run has left.
+	left_deliveries: Mutex<Vec<Due>>,
+	/// Messages to apps that are to be sent.
+	deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Due>>,
 	/// Names of pictures that nobody needs any more.
 	garbage: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 	/// Whether those who wait are to be answered because the coordinator goes down.
@@ -111,7 +119,8 @@ impl Service {
 		store: Store,
 		rng: ChaCha20Rng,
 	) -> Self {
-		let Store { journal, pictures, unfinished, garbage } = store;
+		let Store { journal, pictures, unfinished, outflow } = store;
+		let Outflow { garbage, deliveries } = outflow;
 		let clock = SteadyClock::start_after(unfinished.latest);
 		let mut scheduler = Scheduler::new(options);
 		if !unfinished.tasks.is_empty() {
@@ -141,9 +150,18 @@ impl Service {
 			metrics: Arc::new(Metrics::new(journal.metrics())),
 			journal,
 			pictures,
+			webhooks: Sender::new(WebhookOptions::default()),
+			left_deliveries: Mutex::new(unfinished.deliveries),
+			deliveries: tokio::sync::Mutex::new(deliveries),
 			garbage: tokio::sync::Mutex::new(garbage),
 			down: watch::channel(false).0,
 		}
+	}
+
+	/// Sends messages to apps in this way.
+	#[must_use]
+	pub fn with_webhooks(self, options: WebhookOptions) -> Self {
+		Self { webhooks: Sender::new(options), ..self }
 	}
 
 	/// Who this coordinator is.
@@ -151,10 +169,10 @@ impl Service {
 		&self.identity
 	}
 
-	/// Keeps time, follows the registry and removes what need not be kept, for as long as all last.
-	/// Never ends by itself.
+	/// Keeps time, follows the registry, sends messages to apps and removes what need not be kept, for as
+	/// long as all last. Never ends by itself.
 	pub async fn run(&self, registry: watch::Receiver<Arc<RegistrySnapshot>>) {
-		tokio::join!(self.keep_time(registry), self.clear_up());
+		tokio::join!(self.keep_time(registry), self.deliver(), self.clear_up());
 	}
 
 	async fn keep_time(&self, mut registry: watch::Receiver<Arc<RegistrySnapshot>>) {

@@ -67,6 +67,7 @@ impl Service {
 	///
 	/// Those with which the offer would be refused.
 	pub fn quote(&self, request: TaskRequest) -> Result<Quote, Refusal> {
+		self.admit_webhook(&request)?;
 		self.with(|state, _| {
 			let model = state.scheduler.admit(&request)?;
 			let load = state.scheduler.load(&model);

@@ -1,11 +1,15 @@
 //! The store in one redb file.
 
+use super::outbox::{deliveries, delivery};
 use super::tables::{
 	decode, events_of, uploads_of, Tables, BY_END, ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META,
 	NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
-use super::{Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload};
+use super::{
+	Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload, Written,
+};
 use crate::scheduler::{Event, TaskRecord};
+use crate::webhooks::Delivery;
 use cuckoo_coordinator_api::task::TaskId;
 use redb::{
 	backends::InMemoryBackend, Database, DatabaseError, ReadTransaction, ReadableDatabase,
@@ -124,6 +128,7 @@ impl RedbStore {
 				.get(NEXT_SEQUENCE)?
 				.map(|next| next.value())
 				.unwrap_or_default(),
+			deliveries: deliveries(&read)?,
 			latest: read.open_table(BY_END)?.last()?.map_or(0, |(key, _)| key.value().0),
 			..Unfinished::default()
 		};
@@ -145,7 +150,7 @@ impl RedbStore {
 }
 
 impl TaskStore for RedbStore {
-	fn write(&self, group: &[Entry]) -> Result<Vec<String>, StoreError> {
+	fn write(&self, group: &[Entry]) -> Result<Written, StoreError> {
 		let last: HashMap<&TaskId, usize> = group
 			.iter()
 			.enumerate()
@@ -155,7 +160,7 @@ impl TaskStore for RedbStore {
 			})
 			.collect();
 		let transaction = self.begin(self.durability)?;
-		let garbage = {
+		let written = {
 			let mut tables = Tables::open(&transaction)?;
 			for (place, entry) in group.iter().enumerate() {
 				match entry {
@@ -167,16 +172,18 @@ impl TaskStore for RedbStore {
 					},
 					Entry::Abandon { id, attempt } => tables.abandon(id, *attempt)?,
 					Entry::Evidence { id, evidence } => tables.evidence(id, evidence)?,
+					Entry::Postpone { due, tries } => tables.postpone(*due, *tries)?,
+					Entry::Delivered { number } => tables.delivered(*number)?,
 					Entry::Prune { now } => {
 						let too_old = now.saturating_sub(self.retention.age_ms);
 						tables.prune(too_old, self.retention.bytes)?;
 					},
 				}
 			}
-			std::mem::take(&mut tables.garbage)
+			tables.written
 		};
 		transaction.commit()?;
-		Ok(garbage)
+		Ok(written)
 	}
 
 	fn sync(&self) -> Result<(), StoreError> {
@@ -207,6 +214,10 @@ impl TaskStore for RedbStore {
 		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
 		let upload = read.open_table(UPLOADS)?.get((sequence, attempt, index))?;
 		upload.map(|upload| decode(upload.value())).transpose()
+	}
+
+	fn delivery(&self, number: u64) -> Result<Option<Delivery>, StoreError> {
+		delivery(&self.database.begin_read()?, number)
 	}
 
 	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError> {

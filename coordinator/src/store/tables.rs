@@ -1,7 +1,8 @@
 //! How tasks are laid out in the database. Values are JSON: it names its fields, so that a later version
 //! can add some and still read what an earlier one wrote.
 
-use super::{Evidence, RecordError, StoreError, Upload};
+use super::outbox::OUTBOX;
+use super::{Evidence, RecordError, StoreError, Upload, Written};
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
 use cuckoo_coordinator_api::task::{TaskId, TaskState};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
@@ -52,8 +53,9 @@ pub(super) struct Tables<'t> {
 	uploads: Table<'t, UploadKey, &'static [u8]>,
 	by_end: Table<'t, (Millis, u64), u64>,
 	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
-	/// Names of pictures that nobody needs any more.
-	pub(super) garbage: Vec<String>,
+	pub(super) outbox: Table<'t, u64, &'static [u8]>,
+	/// What is to follow when all of this is written.
+	pub(super) written: Written,
 }
 
 impl<'t> Tables<'t> {
@@ -67,7 +69,8 @@ impl<'t> Tables<'t> {
 			uploads: transaction.open_table(UPLOADS)?,
 			by_end: transaction.open_table(BY_END)?,
 			evidence: transaction.open_table(EVIDENCE)?,
-			garbage: Vec::new(),
+			outbox: transaction.open_table(OUTBOX)?,
+			written: Written::default(),
 		})
 	}
 
@@ -80,6 +83,7 @@ impl<'t> Tables<'t> {
 			self.meta.insert(NEXT_SEQUENCE, sequence + 1)?;
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
+		self.tell(change)?;
 		if record.state.is_final() {
 			self.close(record)?;
 		} else if is_last {
@@ -101,7 +105,7 @@ impl<'t> Tables<'t> {
 				bytes += upload.bytes;
 			} else {
 				self.uploads.remove(key)?;
-				self.garbage.push(upload.name);
+				self.written.garbage.push(upload.name);
 			}
 		}
 		self.by_end.insert((record.changed_at, sequence), bytes)?;
@@ -120,7 +124,7 @@ impl<'t> Tables<'t> {
 		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
 		let before = self.uploads.insert((sequence, attempt, index), &*encode(upload)?)?;
 		if let Some(before) = before {
-			self.garbage.push(decode::<Upload>(before.value())?.name);
+			self.written.garbage.push(decode::<Upload>(before.value())?.name);
 		}
 		Ok(())
 	}
@@ -129,7 +133,7 @@ impl<'t> Tables<'t> {
 		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
 		for (key, upload) in self.uploads_of(sequence, Some(attempt))? {
 			self.uploads.remove(key)?;
-			self.garbage.push(upload.name);
+			self.written.garbage.push(upload.name);
 		}
 		Ok(())
 	}
@@ -173,7 +177,7 @@ impl<'t> Tables<'t> {
 		}
 		for (key, upload) in self.uploads_of(sequence, None)? {
 			self.uploads.remove(key)?;
-			self.garbage.push(upload.name);
+			self.written.garbage.push(upload.name);
 		}
 		Ok(())
 	}

@@ -5,5 +5,8 @@ mod clients;
 mod common;
 mod crash;
 mod miners;
+mod outside;
+mod page;
 mod program;
 mod restart;
+mod webhooks;
