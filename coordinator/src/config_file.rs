@@ -204,7 +204,7 @@ impl fmt::Display for Effective {
 			let from = self.source(long, arg, source);
 			match &values[..] {
 				[] => writeln!(f, "# {long} is not set")?,
-				[value] if *arg.get_action() != ArgAction::Append => {
+				[value] if !matches!(arg.get_action(), ArgAction::Append) => {
 					writeln!(f, "{long} = {} # {from}", toml_value(value))?;
 				},
 				values => {
