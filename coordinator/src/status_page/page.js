@@ -16,6 +16,7 @@ function make(tag, attributes = {}, ...children) {
 }
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const short = (address) => (address.length > 14 ? `${address.slice(0, 6)}…${address.slice(-4)}` : address);
+const clip = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 const seconds = (value) => (value < 90 ? `${Math.round(value)} s` : `${Math.round(value / 60)} min`);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 function read(storage, name, otherwise) {
@@ -156,12 +157,13 @@ function drawChart(rows) {
 			make("rect", { class: `bar ${kind}`, x: 0, y, width: Math.max(scale(share), share > 0 ? 1.5 : 0), height: bar, rx: 2 }),
 			make("text", { class: "value", x: scale(share) + 6, y: y + bar - 0.5 }, percent(share)),
 		];
-		const away = row.live ? "" : " (away)";
+		// A letter is some 7.5 pixels wide.
+		const label = clip(row.label, Math.floor(width / 7.5) - 8) + (row.live ? "" : " (away)");
 		return make(
 			"g",
 			{},
 			make("title", {}, `${row.label}: ${percent(row.share)} of the stake, ${percent(row.taskShare)} of the tasks`),
-			make("text", { class: row.live ? "" : "away", x: 0, y: top + 15 }, row.label + away),
+			make("text", { class: row.live ? "" : "away", x: 0, y: top + 15 }, label),
 			...one(row.share, top + 20, "stake"),
 			...one(row.taskShare, top + 31, "tasks"),
 		);
