@@ -146,7 +146,9 @@ fn unknown(command: &Command, name: &str) -> String {
 /// A value as on a command line.
 fn values(arg: &Arg, value: Value) -> Result<Vec<String>, &'static str> {
 	match (arg.get_action(), value) {
-		(ArgAction::SetTrue | ArgAction::SetFalse, Value::Boolean(set)) => Ok(vec![set.to_string()]),
+		(ArgAction::SetTrue | ArgAction::SetFalse, Value::Boolean(set)) => {
+			Ok(vec![set.to_string()])
+		},
 		(ArgAction::SetTrue | ArgAction::SetFalse, _) => Err("it must be true or false"),
 		(ArgAction::Append, Value::Array(values)) => values.into_iter().map(scalar).collect(),
 		(_, value) => Ok(vec![scalar(value)?]),
@@ -187,7 +189,10 @@ fn check(command: &Command, arg: &Arg, values: &[String]) -> Result<(), String> 
 
 impl fmt::Display for Effective {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		writeln!(f, "# Flags win over the environment, that over the file, and that over defaults.")?;
+		writeln!(
+			f,
+			"# Flags win over the environment, that over the file, and that over defaults."
+		)?;
 		for arg in settable(&self.command) {
 			let long = arg.get_long().unwrap_or_default();
 			let source = self.matches.value_source(arg.get_id().as_str());
@@ -208,7 +213,8 @@ impl fmt::Display for Effective {
 					writeln!(f, "{long} = {} # {from}", toml_value(value))?;
 				},
 				values => {
-					let values: Vec<String> = values.iter().map(|value| toml_value(value)).collect();
+					let values: Vec<String> =
+						values.iter().map(|value| toml_value(value)).collect();
 					writeln!(f, "{long} = [{}] # {from}", values.join(", "))?;
 				},
 			}
@@ -305,7 +311,8 @@ mod tests {
 
 	#[test]
 	fn flags_win_over_the_environment_and_that_over_the_file() {
-		let file = "lease = 60\nkey = 'operator.key'\nallow = true\nname = ['a', 'b']\npath = '/file'";
+		let file =
+			"lease = 60\nkey = 'operator.key'\nallow = true\nname = ['a', 'b']\npath = '/file'";
 		let (options, effective) = options(file, &["--app-listen", "0.0.0.0:1"]).unwrap();
 		let args = options.args;
 		assert_eq!((args.lease, args.allow), (60, true));
@@ -335,7 +342,11 @@ mod tests {
 	fn without_a_file_everything_is_a_default() {
 		let (_, effective) = parse::<Options>(["program".into()]).unwrap();
 		let shown = effective.to_string();
-		assert!(shown.contains("lease = 30 # default\n# key is not set\n") || shown.contains("lease = 30 # default"), "{shown}");
+		assert!(
+			shown.contains("lease = 30 # default\n# key is not set\n")
+				|| shown.contains("lease = 30 # default"),
+			"{shown}"
+		);
 		assert!(shown.contains("# key is not set\n"), "{shown}");
 	}
 

@@ -172,7 +172,11 @@ impl Metrics {
 		let uploads = Uploads {
 			outcomes: add.new("uploads", "Pictures that miners uploaded, by outcome"),
 			bytes: add.new("upload_bytes", "Bytes of the uploaded pictures that were kept"),
-			seconds: add.seconds("upload", "From the request to the answer of an upload", short_histogram()),
+			seconds: add.seconds(
+				"upload",
+				"From the request to the answer of an upload",
+				short_histogram(),
+			),
 			check_seconds: add.seconds(
 				"picture_check",
 				"To decode an uploaded picture and check it",

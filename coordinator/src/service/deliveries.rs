@@ -39,7 +39,8 @@ impl Service {
 		loop {
 			let now = self.clock.now();
 			while running.len() < MAX_RUNNING {
-				let Some(Reverse(due)) = agenda.due.peek().copied().filter(|first| first.0.at <= now)
+				let Some(Reverse(due)) =
+					agenda.due.peek().copied().filter(|first| first.0.at <= now)
 				else {
 					break;
 				};

@@ -89,6 +89,8 @@ mod tests {
 			assert!(inside == part, "the browser hashes what is in {begin}");
 		}
 		assert!(PAGE.contains("<option selected>Euler a</option>"));
-		assert!(!PAGE.contains("//cdn") && !PAGE.contains(" style=") && !PAGE.contains(" onclick="));
+		assert!(
+			!PAGE.contains("//cdn") && !PAGE.contains(" style=") && !PAGE.contains(" onclick=")
+		);
 	}
 }

@@ -50,7 +50,10 @@ pub(super) fn deliveries(read: &ReadTransaction) -> Result<Vec<Due>, StoreError>
 }
 
 /// A message.
-pub(super) fn delivery(read: &ReadTransaction, number: u64) -> Result<Option<Delivery>, StoreError> {
+pub(super) fn delivery(
+	read: &ReadTransaction,
+	number: u64,
+) -> Result<Option<Delivery>, StoreError> {
 	let found = read.open_table(OUTBOX)?.get(number)?;
 	found.map(|found| decode(found.value())).transpose()
 }

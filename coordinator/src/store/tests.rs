@@ -45,7 +45,8 @@ impl Story {
 		let mut story = Self(None);
 		let spec = Arc::new(TaskRequest::new("a red bird").resolve(1, "m".into()));
 		let sequence = n.into();
-		let offer = What::Offered { id: id(n), sequence, spec, deadline: at + 600_000, webhook: None };
+		let offer =
+			What::Offered { id: id(n), sequence, spec, deadline: at + 600_000, webhook: None };
 		let entry = story.change(at, offer);
 		(story, entry)
 	}

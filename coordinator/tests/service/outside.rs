@@ -15,11 +15,9 @@ use subxt_signer::sr25519::dev;
 /// A task's way is counted and timed, stage by stage.
 #[tokio::test]
 async fn metrics_tell_of_each_stage() {
-	let coordinator = Coordinator::start(vec![
-		registration(&dev::alice(), 1),
-		registration(&dev::bob(), 1),
-	])
-	.await;
+	let coordinator =
+		Coordinator::start(vec![registration(&dev::alice(), 1), registration(&dev::bob(), 1)])
+			.await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
 	let app = coordinator.app().await;
 	for name in ["first", "second"] {
@@ -34,7 +32,10 @@ async fn metrics_tell_of_each_stage() {
 	miner.finish(&held).await;
 	let held = miner.take().await;
 	miner.fail(&held, FailureReason::Internal).await.unwrap();
-	assert_eq!(code(app.offer_task(TaskRequest { width: 1, ..request("x") }).await), Code::InvalidRequest);
+	assert_eq!(
+		code(app.offer_task(TaskRequest { width: 1, ..request("x") }).await),
+		Code::InvalidRequest
+	);
 	assert_eq!(coordinator.get("/pictures/nothing/0").await.0, 404);
 	for (name, wanted) in [
 		("cuckoo_tasks_offered_total", 2.0),

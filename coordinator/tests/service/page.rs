@@ -14,7 +14,8 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page");
 fn chromium() -> PathBuf {
 	let names = ["chromium", "chromium-browser", "google-chrome"];
 	let found = names.iter().find_map(|name| {
-		let output = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().ok()?;
+		let output =
+			Command::new("sh").args(["-c", &format!("command -v {name}")]).output().ok()?;
 		let path = String::from_utf8(output.stdout).ok()?;
 		output.status.success().then(|| PathBuf::from(path.trim()))
 	});
@@ -23,7 +24,8 @@ fn chromium() -> PathBuf {
 
 #[tokio::test]
 async fn the_page_works_in_a_browser() {
-	let names = [("Ganymede", 50), ("a miner with a long name that somebody has given it", 30), ("Io", 20)];
+	let names =
+		[("Ganymede", 50), ("a miner with a long name that somebody has given it", 30), ("Io", 20)];
 	let keys = [dev::alice(), dev::bob(), dev::charlie()];
 	let miners = keys.iter().zip(names).map(|(key, (name, weight))| {
 		let mut miner = registration(key, weight);
@@ -44,7 +46,13 @@ async fn the_page_works_in_a_browser() {
 	let shots = packages.join("screenshots");
 	std::fs::create_dir_all(&shots).unwrap();
 	let (chromium, base) = (chromium(), format!("http://{}", coordinator.apps));
-	let args = [script.as_os_str(), chromium.as_os_str(), OsStr::new(&base), OsStr::new(MODEL), shots.as_os_str()];
+	let args = [
+		script.as_os_str(),
+		chromium.as_os_str(),
+		OsStr::new(&base),
+		OsStr::new(MODEL),
+		shots.as_os_str(),
+	];
 	let printed = run("node", &args, &packages).await;
 	assert!(printed.contains("all as expected"), "{printed}");
 }
@@ -59,7 +67,8 @@ async fn the_page_may_run_only_its_own_script() {
 	assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
 	assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
 	// Calls by JSON-RPC still come to the same path, and a browser's WebSocket too.
-	let (status, body) = coordinator.post(r#"{"jsonrpc":"2.0","id":1,"method":"cuckoo_info"}"#).await;
+	let (status, body) =
+		coordinator.post(r#"{"jsonrpc":"2.0","id":1,"method":"cuckoo_info"}"#).await;
 	assert_eq!((status, body["result"]["queued"].as_u64()), (200, Some(0)));
 	drop(coordinator.app().await);
 }

@@ -103,7 +103,9 @@ fn config(args: &[&str], env: &[(&str, &str)]) -> String {
 
 #[test]
 fn options_come_from_flags_then_the_environment_then_a_file() {
-	let (dir, path) = key_file("lease = 40\ndeadline = 50\nqueue = 60\nlog-format = 'json'\nwebhook-allow-private = true");
+	let (dir, path) = key_file(
+		"lease = 40\ndeadline = 50\nqueue = 60\nlog-format = 'json'\nwebhook-allow-private = true",
+	);
 	let path = path.to_str().unwrap();
 	let env = [("CUCKOO_DEADLINE", "51"), ("CUCKOO_QUEUE", "61"), ("CUCKOO_CONFIG", path)];
 	let shown = config(&["--queue", "62"], &env);
