@@ -1,8 +1,8 @@
 //! Options from a file, below the command line and the environment. It works on whatever options a
 //! command has: there is no second list of them.
 //!
-//! The keys of the file, which is TOML, are the long names of the options. Its values take the place of
-//! the defaults, so that clap's own order decides: flags, then the environment, then these.
+//! The keys of the file, which is TOML, are the long names of the options. What neither a flag nor the
+//! environment sets is added to the command line from the file, so that clap checks all in the same way.
 
 use clap::{error::ErrorKind, parser::ValueSource, Arg, ArgAction, ArgMatches, Command, Parser};
 use std::collections::BTreeMap;
@@ -37,7 +37,9 @@ pub enum ConfigError {
 pub struct Effective {
 	command: Command,
 	matches: ArgMatches,
-	file: Option<(PathBuf, BTreeMap<String, Vec<String>>)>,
+	file: Option<PathBuf>,
+	/// The options whose values came from the file.
+	from_file: Vec<String>,
 }
 
 /// Reads options from a command line, which begins with the name of the program, from the environment,
@@ -49,23 +51,28 @@ pub struct Effective {
 pub fn parse<P: Parser>(
 	args: impl IntoIterator<Item = OsString>,
 ) -> Result<(P, Effective), ConfigError> {
-	let args: Vec<OsString> = args.into_iter().collect();
-	let mut command = P::command();
-	let mut matches = command.clone().try_get_matches_from(&args)?;
-	let (names, innermost) = innermost(&matches);
-	let path = innermost.try_get_one::<PathBuf>(OPTION).ok().flatten().cloned();
-	let mut file = None;
-	if let Some(path) = path {
+	let mut args: Vec<OsString> = args.into_iter().collect();
+	let command = P::command();
+	// What is missing here may be in the file.
+	let found = command.clone().ignore_errors(true).try_get_matches_from(&args)?;
+	let (names, found) = innermost(&found);
+	let chosen = subcommand(&command, &names);
+	let file = found.try_get_one::<PathBuf>(OPTION).ok().flatten().cloned();
+	let mut from_file = Vec::new();
+	if let Some(path) = &file {
 		let wrong = |what| ConfigError::File { path: path.clone(), what };
-		let values = read(&path, subcommand(&command, &names)).map_err(wrong)?;
-		command = with_defaults(command, &names, &values);
-		matches = command.clone().try_get_matches_from(&args)?;
-		file = Some((path, values));
+		for (arg, flags) in read(path, chosen).map_err(wrong)? {
+			let source = found.value_source(arg.get_id().as_str());
+			if !matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+				from_file.push(arg.get_id().to_string());
+				args.extend(flags.into_iter().map(OsString::from));
+			}
+		}
 	}
+	let matches = command.clone().try_get_matches_from(args)?;
 	let options = P::from_arg_matches(&matches)?;
-	let (command, matches) =
-		(subcommand(&command, &names).clone(), self::innermost(&matches).1.clone());
-	Ok((options, Effective { command, matches, file }))
+	let matches = innermost(&matches).1.clone();
+	Ok((options, Effective { command: chosen.clone(), matches, file, from_file }))
 }
 
 /// The names of the subcommands that were chosen, outermost first, and what the last one was given.
@@ -84,40 +91,22 @@ fn subcommand<'a>(command: &'a Command, names: &[String]) -> &'a Command {
 	})
 }
 
-/// The command with other defaults in the subcommand of these names.
-fn with_defaults(
-	command: Command,
-	names: &[String],
-	values: &BTreeMap<String, Vec<String>>,
-) -> Command {
-	match names.split_first() {
-		Some((name, rest)) => {
-			command.mut_subcommand(name, |within| with_defaults(within, rest, values))
-		},
-		None => command.mut_args(|arg| match arg.get_long().and_then(|long| values.get(long)) {
-			Some(values) => arg.default_values(values),
-			None => arg,
-		}),
-	}
-}
-
-/// The options that a file sets, each found to be one of the command and good for it.
-fn read(path: &Path, command: &Command) -> Result<BTreeMap<String, Vec<String>>, String> {
+/// The options that a file sets, each with the flags that say the same, found to be good by themselves.
+fn read<'a>(path: &Path, command: &'a Command) -> Result<Vec<(&'a Arg, Vec<String>)>, String> {
 	let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-	let table: toml::Table = toml::from_str(&text).map_err(|error| {
+	let table: BTreeMap<String, Value> = toml::from_str(&text).map_err(|error| {
 		let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
 		format!("line {line}: {}", error.message().replace('\n', ", "))
 	})?;
-	let mut options = BTreeMap::new();
-	for (name, value) in table {
+	let option = |(name, value): (String, Value)| {
 		let arg = settable(command)
 			.find(|arg| arg.get_long() == Some(&name))
 			.ok_or_else(|| unknown(command, &name))?;
-		let values = values(arg, value).map_err(|what| format!("{name}: {what}"))?;
-		check(command, arg, &values).map_err(|what| format!("{name}: {what}"))?;
-		options.insert(name, values);
-	}
-	Ok(options)
+		let flags = flags(arg, &name, value).map_err(|what| format!("{name}: {what}"))?;
+		check(command, &flags).map_err(|what| format!("{name}: {what}"))?;
+		Ok((arg, flags))
+	};
+	table.into_iter().map(option).collect()
 }
 
 /// The options that a file may set.
@@ -143,15 +132,15 @@ fn unknown(command: &Command, name: &str) -> String {
 	}
 }
 
-/// A value as on a command line.
-fn values(arg: &Arg, value: Value) -> Result<Vec<String>, &'static str> {
+/// The flags that say what a key and its value in a file say.
+fn flags(arg: &Arg, name: &str, value: Value) -> Result<Vec<String>, &'static str> {
+	let flag = |value| Ok(format!("--{name}={}", scalar(value)?));
 	match (arg.get_action(), value) {
-		(ArgAction::SetTrue | ArgAction::SetFalse, Value::Boolean(set)) => {
-			Ok(vec![set.to_string()])
-		},
-		(ArgAction::SetTrue | ArgAction::SetFalse, _) => Err("it must be true or false"),
-		(ArgAction::Append, Value::Array(values)) => values.into_iter().map(scalar).collect(),
-		(_, value) => Ok(vec![scalar(value)?]),
+		(ArgAction::SetTrue, Value::Boolean(true)) => Ok(vec![format!("--{name}")]),
+		(ArgAction::SetTrue, Value::Boolean(false)) => Ok(Vec::new()),
+		(ArgAction::SetTrue, _) => Err("it must be true or false"),
+		(ArgAction::Append, Value::Array(values)) => values.into_iter().map(flag).collect(),
+		(_, value) => Ok(vec![flag(value)?]),
 	}
 }
 
@@ -167,17 +156,12 @@ fn scalar(value: Value) -> Result<String, &'static str> {
 	}
 }
 
-/// Tries values on the command itself, as its own checks are behind them later.
-fn check(command: &Command, arg: &Arg, values: &[String]) -> Result<(), String> {
-	if !arg.get_action().takes_values() {
-		return Ok(());
-	}
-	let long = arg.get_long().unwrap_or_default();
-	let args = values.iter().map(|value| format!("--{long}={value}"));
-	let line = std::iter::once(command.get_name().to_owned()).chain(args);
+/// Tries flags on the command by themselves.
+fn check(command: &Command, flags: &[String]) -> Result<(), String> {
+	let line = std::iter::once(command.get_name()).chain(flags.iter().map(String::as_str));
 	match command.clone().try_get_matches_from(line) {
 		Ok(_) => Ok(()),
-		// What else the command needs does not come from here.
+		// What they need may come from elsewhere.
 		Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
 		Err(error) => {
 			let text = error.to_string();
@@ -206,7 +190,7 @@ impl fmt::Display for Effective {
 			if arg.is_hide_set() && source != Some(ValueSource::CommandLine) {
 				continue;
 			}
-			let from = self.source(long, arg, source);
+			let from = self.source(arg, source);
 			match &values[..] {
 				[] => writeln!(f, "# {long} is not set")?,
 				[value] if !matches!(arg.get_action(), ArgAction::Append) => {
@@ -225,14 +209,16 @@ impl fmt::Display for Effective {
 
 impl Effective {
 	/// Where the value of an option came from.
-	fn source(&self, long: &str, arg: &Arg, source: Option<ValueSource>) -> String {
+	fn source(&self, arg: &Arg, source: Option<ValueSource>) -> String {
 		match (source, &self.file) {
+			(_, Some(path)) if self.from_file.iter().any(|id| arg.get_id() == id.as_str()) => {
+				path.display().to_string()
+			},
 			(Some(ValueSource::CommandLine), _) => "flag".into(),
 			(Some(ValueSource::EnvVariable), _) => {
 				let name = arg.get_env().map(|name| name.to_string_lossy().into_owned());
 				format!("environment, {}", name.unwrap_or_default())
 			},
-			(_, Some((path, values))) if values.contains_key(long) => path.display().to_string(),
 			_ => "default".into(),
 		}
 	}
@@ -285,6 +271,10 @@ mod tests {
 		key: Option<PathBuf>,
 		#[arg(long)]
 		allow: bool,
+		#[arg(long, requires = "key_file")]
+		certificate: Option<PathBuf>,
+		#[arg(long, requires = "certificate")]
+		key_file: Option<PathBuf>,
 		#[arg(long)]
 		name: Vec<String>,
 		// The environment of a test is that of all tests: one variable that is set in each of them.
@@ -342,12 +332,18 @@ mod tests {
 	fn without_a_file_everything_is_a_default() {
 		let (_, effective) = parse::<Options>(["program".into()]).unwrap();
 		let shown = effective.to_string();
-		assert!(
-			shown.contains("lease = 30 # default\n# key is not set\n")
-				|| shown.contains("lease = 30 # default"),
-			"{shown}"
-		);
+		assert!(shown.contains("lease = 30 # default\n"), "{shown}");
 		assert!(shown.contains("# key is not set\n"), "{shown}");
+	}
+
+	#[test]
+	fn options_that_need_each_other_may_come_from_different_places() {
+		let (options, _) = options("key-file = 'k'", &["--certificate", "c"]).unwrap();
+		assert_eq!(options.args.key_file, Some("k".into()));
+		let alone = self::options("key-file = 'k'", &[]).unwrap_err().to_string();
+		assert!(alone.contains("--certificate"), "{alone}");
+		let broken = self::options("lease = ", &["--help"]).unwrap_err();
+		assert!(matches!(broken, ConfigError::CommandLine(_)), "{broken}");
 	}
 
 	#[test]

@@ -29,11 +29,7 @@ pub fn router(service: Arc<Service>) -> Router {
 /// # Errors
 ///
 /// If the port fails.
-pub async fn serve_metrics(
-	port: Port,
-	service: Arc<Service>,
-	stop: StopHandle,
-) -> io::Result<()> {
+pub async fn serve_metrics(port: Port, service: Arc<Service>, stop: StopHandle) -> io::Result<()> {
 	let counted = service.metrics().listener("metrics");
 	let router = Router::new()
 		.route("/metrics", get(metrics))
