@@ -1,19 +1,24 @@
-//! The listener for apps: JSON-RPC over HTTP and WebSocket on `/`, finished pictures on
-//! `/pictures/{task}/{index}`, `/health`, and what the [clients](crate::clients) that apps already have
-//! ask for, all on one port.
+//! The listener for apps: JSON-RPC over HTTP and WebSocket on `/`, where browsers find the
+//! [page](crate::status_page), finished pictures on
+//! `/pictures/{task}/{index}`, the [probes](crate::probes), and what the [clients](crate::clients) that
+//! apps already have ask for, all on one port.
 
 use crate::clients::{
 	self,
 	original::{OriginalApiServer, OriginalMethods},
 };
 use crate::listener::{refuse, JsonRpc, Port};
+use crate::metrics::count_answer;
+use crate::probes;
 use crate::service::{unknown_task, Service};
+use crate::status_page;
 use axum::{
 	extract::{Path, Request, State},
 	http::header::CONTENT_TYPE,
+	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
 	routing::{any, get},
-	Json, Router,
+	Router,
 };
 use cuckoo_coordinator_api::{
 	app::{AppApiServer, CoordinatorInfo, MinerView, Quote, MAX_WAIT_SECONDS},
@@ -44,19 +49,28 @@ pub async fn serve_apps(
 	let mut methods: Methods = AppMethods { service: service.clone() }.into_rpc().into();
 	let original = OriginalMethods { service: service.clone() }.into_rpc();
 	methods.merge(original).expect("no two methods have one name; qed");
-	let rpc = JsonRpc::new(methods, max_connections, false, stop.clone());
+	let counted = service.metrics().listener("apps");
+	let rpc = JsonRpc::new(methods, max_connections, false, counted.clone(), stop.clone());
+	let root = move |request: Request| {
+		let rpc = rpc.clone();
+		async move {
+			if status_page::is_wanted(&request) {
+				status_page::page()
+			} else {
+				rpc.answer(request, |_| ()).await
+			}
+		}
+	};
 	let router = Router::new()
-		.route("/", any(move |request: Request| rpc.clone().answer(request, |_| ())))
-		.route("/health", get(health))
+		.route("/", any(root))
 		.route("/pictures/{task}/{index}", get(picture))
 		.with_state(service.clone())
+		.merge(probes::router(service.clone()))
+		.merge(status_page::router(service.clone()))
 		.merge(clients::router(service))
-		.fallback(nothing_here);
-	port.serve(max_connections, router, stop).await
-}
-
-async fn health(State(service): State<Arc<Service>>) -> Response {
-	Json(service.health()).into_response()
+		.fallback(nothing_here)
+		.layer(from_fn_with_state(counted.clone(), count_answer));
+	port.serve(max_connections, counted, router, stop).await
 }
 
 async fn picture(

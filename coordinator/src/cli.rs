@@ -1,9 +1,11 @@
 //! The command line.
 
 use crate::audit::AuditArgs;
+use crate::logging::LogFormat;
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
 use crate::tls::Certificate;
+use crate::webhooks::WebhookOptions;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
@@ -17,8 +19,9 @@ use std::path::{Path, PathBuf};
 /// Takes picture tasks from apps and shares them out, by stake, among the miners that are registered
 /// on the chain.
 ///
-/// The key must be that of the operator of a registered, active coordinator. How much is logged is set
-/// by RUST_LOG (default "info").
+/// The key must be that of the operator of a registered, active coordinator. Every option may be given by
+/// a flag, by its environment variable, or in a file (--config); the first of these that has it decides.
+/// How much is logged is set by RUST_LOG (default "info").
 #[derive(Debug, Parser)]
 #[command(name = "cuckoo-coordinator", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -41,6 +44,9 @@ pub enum Command {
 	/// Make a TLS certificate that vouches for itself, and show the fingerprint by which miners will
 	/// know it.
 	Certificate(CertificateArgs),
+	/// Print the options as they would be in effect, and where each comes from, in the form of a file for
+	/// --config.
+	Config(Box<RunArgs>),
 }
 
 /// A certificate to be made.
@@ -60,6 +66,9 @@ pub struct CertificateArgs {
 /// How to run the coordinator.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+	/// Take options from this TOML file: its keys are the long names of the options.
+	#[arg(long, env = "CUCKOO_CONFIG", value_name = "FILE")]
+	pub config: Option<PathBuf>,
 	/// WebSocket address of a node.
 	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = LOCAL_NODE)]
 	pub chain: String,
@@ -94,6 +103,10 @@ pub struct RunArgs {
 	/// Private key of that certificate (PEM).
 	#[arg(long, env = "CUCKOO_MINER_TLS_KEY", value_name = "FILE", requires = "miner_tls_cert")]
 	pub miner_tls_key: Option<PathBuf>,
+	/// Address on which metrics for Prometheus are served, at /metrics; without it there are none. They
+	/// tell all about the coordinator's business: keep others out.
+	#[arg(long, env = "CUCKOO_METRICS_LISTEN", value_name = "ADDRESS")]
+	pub metrics_listen: Option<SocketAddr>,
 	/// Start only if the chain has this genesis hash (0x…).
 	#[arg(long, env = "CUCKOO_GENESIS", value_name = "HASH", value_parser = parse_hash)]
 	pub genesis: Option<[u8; 32]>,
@@ -163,6 +176,9 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u64).range(1..)
 	)]
 	pub keep_draws: u64,
+	/// Webhooks may be at private and loopback addresses, and without TLS: for tests and development.
+	#[arg(long, env = "CUCKOO_WEBHOOK_ALLOW_PRIVATE")]
+	pub webhook_allow_private: bool,
 	/// Most connections at once, of apps and of miners each.
 	#[arg(
 		long,
@@ -172,6 +188,18 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=65_536)
 	)]
 	pub max_connections: u32,
+	/// Miners may finish what they are at work on for so many seconds when the coordinator goes down.
+	#[arg(
+		long,
+		env = "CUCKOO_DRAIN",
+		value_name = "SECONDS",
+		default_value_t = 10,
+		value_parser = clap::value_parser!(u64).range(0..=3600)
+	)]
+	pub drain: u64,
+	/// How log lines look: as text for people, or as JSON for programs.
+	#[arg(long, env = "CUCKOO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+	pub log_format: LogFormat,
 }
 
 impl RunArgs {
@@ -201,6 +229,11 @@ impl RunArgs {
 	/// If it cannot be read.
 	pub fn miner_certificate(&self) -> anyhow::Result<Option<Certificate>> {
 		certificate(self.miner_tls_cert.as_deref(), self.miner_tls_key.as_deref())
+	}
+
+	/// How messages to apps are sent.
+	pub fn webhook_options(&self) -> WebhookOptions {
+		WebhookOptions { allow_private: self.webhook_allow_private, ..WebhookOptions::default() }
 	}
 
 	/// Where tasks and pictures are kept.

@@ -1,6 +1,7 @@
 //! What the two listeners have in common: a port, encryption, a limit on connections, JSON-RPC beside
 //! plain HTTP, and an orderly end.
 
+use crate::metrics::{ListenerMetrics, OpenConnection};
 use crate::{named_errors::NameErrors, sessions::Connection, tls::Certificate};
 use axum::{
 	body::Body,
@@ -8,7 +9,7 @@ use axum::{
 	http::StatusCode,
 	response::{IntoResponse, Response},
 	serve::{IncomingStream, Listener},
-	Json, Router,
+	Extension, Json, Router,
 };
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
@@ -127,11 +128,13 @@ impl Port {
 	pub async fn serve(
 		self,
 		max_connections: usize,
+		counted: ListenerMetrics,
 		router: Router,
 		stop: StopHandle,
 	) -> io::Result<()> {
 		let free = Arc::new(Semaphore::new(max_connections));
-		let listener = LimitedListener { port: self, free, handshakes: JoinSet::new() };
+		let handshakes = JoinSet::new();
+		let listener = LimitedListener { port: self, free, counted, handshakes };
 		let service = router.into_make_service_with_connect_info::<Peer>();
 		axum::serve(listener, service).with_graceful_shutdown(stop.shutdown()).await
 	}
@@ -143,6 +146,7 @@ struct LimitedListener {
 	free: Arc<Semaphore>,
 	/// Connections that are about to be encrypted. They count.
 	handshakes: JoinSet<Option<(CountedStream, SocketAddr)>>,
+	counted: ListenerMetrics,
 }
 
 impl LimitedListener {
@@ -150,18 +154,21 @@ impl LimitedListener {
 	async fn accept_counted(
 		listener: &TcpListener,
 		free: &Arc<Semaphore>,
-	) -> (TcpStream, OwnedSemaphorePermit, SocketAddr) {
+		counted: &ListenerMetrics,
+	) -> (TcpStream, Place, SocketAddr) {
 		loop {
 			match listener.accept().await {
 				Ok((stream, peer)) => {
 					let Ok(permit) = free.clone().try_acquire_owned() else {
 						tracing::warn!(%peer, "too many connections: one more is closed");
+						counted.connection_refused();
 						continue;
 					};
 					if let Err(error) = stream.set_nodelay(true) {
 						tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
 					}
-					return (stream, permit, peer);
+					let open = counted.connection();
+					return (stream, (permit, open), peer);
 				},
 				Err(error) => {
 					tracing::warn!(%error, "cannot accept a connection");
@@ -177,17 +184,17 @@ impl Listener for LimitedListener {
 	type Addr = SocketAddr;
 
 	async fn accept(&mut self) -> (CountedStream, SocketAddr) {
-		let Self { port: Port { listener, acceptor }, free, handshakes } = self;
+		let Self { port: Port { listener, acceptor }, free, counted, handshakes } = self;
 		loop {
-			let (stream, permit, peer) = tokio::select! {
+			let (stream, place, peer) = tokio::select! {
 				Some(done) = handshakes.join_next() => match done {
 					Ok(Some(ready)) => return ready,
 					_ => continue,
 				},
-				accepted = Self::accept_counted(listener, free) => accepted,
+				accepted = Self::accept_counted(listener, free, counted) => accepted,
 			};
 			let Some(acceptor) = acceptor else {
-				return (CountedStream { stream: Either::Left(stream), _permit: permit }, peer);
+				return (CountedStream { stream: Either::Left(stream), _place: place }, peer);
 			};
 			let handshake = timeout(HANDSHAKE, acceptor.accept(stream));
 			handshakes.spawn(async move {
@@ -202,7 +209,7 @@ impl Listener for LimitedListener {
 						return None;
 					},
 				};
-				Some((CountedStream { stream, _permit: permit }, peer))
+				Some((CountedStream { stream, _place: place }, peer))
 			});
 		}
 	}
@@ -222,10 +229,13 @@ impl Connected<IncomingStream<'_, LimitedListener>> for Peer {
 	}
 }
 
+/// What an open connection takes up: its place within the limit, and one in the count of them.
+type Place = (OwnedSemaphorePermit, OpenConnection);
+
 /// A connection that counts until it is dropped.
 struct CountedStream {
 	stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-	_permit: OwnedSemaphorePermit,
+	_place: Place,
 }
 
 impl AsyncRead for CountedStream {
@@ -271,10 +281,11 @@ impl JsonRpc {
 		methods: Methods,
 		max_connections: usize,
 		only_websocket: bool,
+		counted: ListenerMetrics,
 		stop: StopHandle,
 	) -> Self {
 		let builder = Server::builder()
-			.set_rpc_middleware(RpcServiceBuilder::new().layer(NameErrors))
+			.set_rpc_middleware(RpcServiceBuilder::new().layer(NameErrors(counted)))
 			.max_request_body_size(MAX_REQUEST_BYTES)
 			.max_response_body_size(MAX_RESPONSE_BYTES)
 			.max_connections(u32::try_from(max_connections).unwrap_or(u32::MAX))
@@ -319,22 +330,29 @@ impl JsonRpc {
 	}
 }
 
-/// A refusal as an HTTP answer: its status, and JSON with its code and message.
+/// A refusal as an HTTP answer: its status, and JSON with its code and message. The code is among its
+/// extensions too, to be counted.
 pub fn refuse(refusal: Refusal) -> Response {
 	let status = StatusCode::from_u16(refusal.code.http_status())
 		.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-	(status, Json(refusal)).into_response()
+	let code = refusal.code;
+	(status, Extension(code), Json(refusal)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::metrics::{Metrics, StoreMetrics};
 	use rustls::{crypto::ring, ClientConfig, RootCertStore};
 	use tokio::io::{AsyncReadExt, AsyncWriteExt};
 	use tokio_rustls::TlsConnector;
 
 	async fn bind(address: &str) -> Result<Port, BindError> {
 		Port::bind(address.parse().unwrap(), None, "apps", "--app-listen").await
+	}
+
+	fn counted() -> ListenerMetrics {
+		Arc::new(Metrics::new(&StoreMetrics::default())).listener("apps")
 	}
 
 	/// Asks for `/` on an open connection; whether it was answered.
@@ -351,7 +369,8 @@ mod tests {
 		let port = bind("127.0.0.1:0").await.unwrap();
 		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
-		tokio::spawn(port.serve(1, Router::new().fallback(|| async { "hello" }), stop));
+		let router = Router::new().fallback(|| async { "hello" });
+		tokio::spawn(port.serve(1, counted(), router, stop));
 		let mut first = TcpStream::connect(address).await.unwrap();
 		assert!(is_served(&mut first).await);
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
@@ -376,7 +395,7 @@ mod tests {
 		let port = Port::bind(loopback, Some(&certificate), "apps", "--app-listen").await.unwrap();
 		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
-		tokio::spawn(port.serve(3, Router::new().fallback(|| async { "hello" }), stop));
+		tokio::spawn(port.serve(3, counted(), Router::new().fallback(|| async { "hello" }), stop));
 
 		let _stalled = TcpStream::connect(address).await.unwrap();
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);

@@ -2,6 +2,7 @@
 //! for the pictures as raw PNG bytes, on one port.
 
 use crate::listener::{refuse, JsonRpc, Port};
+use crate::metrics::count_answer;
 use crate::picture::max_png_bytes;
 use crate::service::{random_token, Service};
 use crate::sessions::Connection;
@@ -12,6 +13,7 @@ use axum::{
 		header::{AUTHORIZATION, CONTENT_LENGTH},
 		HeaderMap, StatusCode,
 	},
+	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
 	routing::{any, put},
 	Router,
@@ -36,7 +38,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Longest time that one upload may take.
@@ -55,7 +57,9 @@ pub async fn serve_miners(
 ) -> io::Result<()> {
 	let methods = MinerMethods { service: service.clone(), challenges: Arc::default() };
 	let challenges = methods.challenges.clone();
-	let rpc = JsonRpc::new(methods.into_rpc().into(), max_connections, true, stop.clone());
+	let counted = service.metrics().listener("miners");
+	let methods = methods.into_rpc().into();
+	let rpc = JsonRpc::new(methods, max_connections, true, counted.clone(), stop.clone());
 	let answer = {
 		let service = service.clone();
 		move |request: Request| {
@@ -70,8 +74,9 @@ pub async fn serve_miners(
 		.route("/", any(answer))
 		.route("/pictures/{task}/{attempt}/{index}", put(upload))
 		.fallback(nothing_here)
-		.with_state(Uploads { service, running: Arc::default() });
-	port.serve(max_connections, router, stop).await
+		.with_state(Uploads { service, running: Arc::default() })
+		.layer(from_fn_with_state(counted.clone(), count_answer));
+	port.serve(max_connections, counted, router, stop).await
 }
 
 async fn nothing_here() -> Response {
@@ -117,7 +122,10 @@ async fn upload(
 	headers: HeaderMap,
 	body: Body,
 ) -> Response {
-	match receive(&uploads, &task, &attempt, &index, &headers, body).await {
+	let begin = Instant::now();
+	let received = receive(&uploads, &task, &attempt, &index, &headers, body).await;
+	uploads.service.metrics().uploads.answered(received.is_ok(), begin.elapsed());
+	match received {
 		Ok(()) => StatusCode::NO_CONTENT.into_response(),
 		Err(refusal) => {
 			let task: String = task.chars().take(32).collect();
@@ -157,7 +165,7 @@ async fn receive(
 	let png = timeout(UPLOAD_TIME, read(body, limit))
 		.await
 		.map_err(|_| invalid("the upload took longer than a minute; it is cut off"))??;
-	let picture = Service::decode_upload(png, spec).await?;
+	let picture = uploads.service.decode_upload(png, spec).await?;
 	uploads.service.keep_upload(&id, attempt, index, lease, picture).await
 }
 

@@ -16,3 +16,4 @@ pub mod error;
 pub mod miner;
 pub mod signing;
 pub mod task;
+pub mod webhook;

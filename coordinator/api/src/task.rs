@@ -1,6 +1,7 @@
 //! A task: a request for pictures, from the offer to the end.
 
 use crate::error::{Code, Refusal};
+use crate::webhook::{WebhookEvent, WebhookSecret};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -88,6 +89,15 @@ pub struct TaskRequest {
 	/// Model name; where none is given, the one that most live stake serves.
 	#[serde(default)]
 	pub model: Option<String>,
+	/// Address at which the app is told of the task.
+	#[serde(default)]
+	pub webhook: Option<String>,
+	/// With what the messages to it are signed.
+	#[serde(default)]
+	pub webhook_secret: Option<WebhookSecret>,
+	/// Of what it is told; default only the end.
+	#[serde(default)]
+	pub webhook_events_filter: Option<Vec<WebhookEvent>>,
 }
 
 fn default_side() -> u32 {
@@ -120,6 +130,9 @@ impl TaskRequest {
 			sampler: default_sampler(),
 			images: default_images(),
 			model: None,
+			webhook: None,
+			webhook_secret: None,
+			webhook_events_filter: None,
 		}
 	}
 
@@ -156,6 +169,7 @@ impl TaskRequest {
 				SAMPLERS.join(", ")
 			)));
 		}
+		self.webhook()?;
 		match &self.model {
 			Some(model) if model.is_empty() || model.len() > MODEL_BYTES => {
 				Err(invalid(format!("model must have 1 to {MODEL_BYTES} bytes")))

@@ -11,7 +11,7 @@ use axum::{
 		IntoResponse, Response,
 	},
 	routing::{any, get, post},
-	Json, Router,
+	Extension, Json, Router,
 };
 use base64::{prelude::BASE64_STANDARD, Engine};
 use bytes::Bytes;
@@ -279,7 +279,8 @@ fn error(refusal: Refusal) -> Response {
 	// Those clients try again by themselves: not where all that can be done was done.
 	let in_vain =
 		matches!(refusal.code, Code::FailedEverywhere | Code::DeadlinePassed | Code::Cancelled);
-	let mut response = (status(&refusal), Json(error_body(refusal))).into_response();
+	let code = Extension(refusal.code);
+	let mut response = (status(&refusal), code, Json(error_body(refusal))).into_response();
 	if in_vain {
 		response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
 	}

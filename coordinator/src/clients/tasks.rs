@@ -19,7 +19,7 @@ use cuckoo_coordinator_api::{
 	error::Refusal,
 	task::{TaskId, TaskRequest},
 };
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -156,12 +156,13 @@ fn answer(found: Result<impl Serialize, Refusal>) -> Response {
 	found.map_or_else(refuse, |found| Json(found).into_response())
 }
 
-/// The status now and after each change, until the end.
+/// The status now and after each change, until the end or until the coordinator goes down.
 async fn events(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Response {
 	let changes = match parse(&id).and_then(|id| service.follow(&id)) {
 		Ok(changes) => changes,
 		Err(refusal) => return refuse(refusal),
 	};
+	let down = async move { service.down().await };
 	let events = stream::unfold(Some((changes, true)), |state| async move {
 		let (mut changes, first) = state?;
 		if !first {
@@ -172,7 +173,7 @@ async fn events(State(service): State<Arc<Service>>, Path(id): Path<String>) -> 
 		let next = (!status.state.is_final()).then_some((changes, false));
 		Some((Ok::<_, Infallible>(event), next))
 	});
-	Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+	Sse::new(events.take_until(Box::pin(down))).keep_alive(KeepAlive::default()).into_response()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use cuckoo_coordinator_api::{
 	assignment::Draw,
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState},
+	webhook::Webhook,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub enum What {
 		spec: Arc<TaskSpec>,
 		/// When it expires.
 		deadline: Millis,
+		/// Where its app is told of it.
+		#[serde(default, skip_serializing_if = "Option::is_none")]
+		webhook: Option<Webhook>,
 	},
 	/// A miner was drawn for it.
 	Leased(LeaseRecord),
@@ -110,7 +114,9 @@ impl TaskRecord {
 
 	/// The task that an offer begins.
 	pub(super) fn offered(event: &Event) -> Option<Self> {
-		let What::Offered { id, sequence, spec, deadline } = &event.what else { return None };
+		let What::Offered { id, sequence, spec, deadline, webhook } = &event.what else {
+			return None;
+		};
 		Some(Self {
 			id: id.clone(),
 			sequence: *sequence,
@@ -124,6 +130,7 @@ impl TaskRecord {
 			offered_at: event.at,
 			changed_at: event.at,
 			deadline: *deadline,
+			webhook: webhook.clone(),
 			tried: Vec::new(),
 			late: Vec::new(),
 			faults: 0,

@@ -427,4 +427,9 @@ impl Scheduler {
 	pub fn live_miners(&self) -> usize {
 		self.miners.values().filter(|miner| miner.counted.is_some()).count()
 	}
+
+	/// How many miners are registered and active.
+	pub fn registered_miners(&self) -> usize {
+		self.miners.values().filter(|miner| miner.registered).count()
+	}
 }

@@ -213,6 +213,7 @@ impl Scheduler {
 	) -> Result<TaskRecord, Refusal> {
 		self.advance(now);
 		let model = self.admit(&request)?;
+		let webhook = request.webhook()?;
 		let seed = request.seed.unwrap_or_else(|| rng.next_u64() & MAX_SEED);
 		let id = TaskId::from_bytes(random_bytes(rng));
 		let event = Event {
@@ -222,6 +223,7 @@ impl Scheduler {
 				sequence: self.next_sequence,
 				spec: Arc::new(request.resolve(seed, model)),
 				deadline: now + self.options.deadline_ms,
+				webhook,
 			},
 		};
 		let record = TaskRecord::offered(&event).expect("the event is an offer; qed");

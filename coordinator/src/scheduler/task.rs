@@ -5,6 +5,7 @@ use crate::registry::Operator;
 use cuckoo_coordinator_api::{
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState, TaskStatus},
+	webhook::Webhook,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub struct TaskRecord {
 	pub changed_at: Millis,
 	/// When it expires.
 	pub deadline: Millis,
+	/// Where its app is told of it.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub webhook: Option<Webhook>,
 	/// The miners that have had it; empty once it has ended.
 	pub tried: Vec<Tried>,
 	/// Leases that ended because their miners were silent: a result of theirs is still welcome.

@@ -1,6 +1,6 @@
 //! What apps may do.
 
-use super::{unreadable, Service};
+use super::{unreadable, Service, State};
 use crate::scheduler::TaskRecord;
 use bytes::Bytes;
 use cuckoo_coordinator_api::{
@@ -8,32 +8,20 @@ use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	task::{TaskId, TaskRequest, TaskState, TaskStatus},
 };
-use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{timeout_at, Instant};
 
-/// How the coordinator is, in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Health {
-	/// Whether it takes offers.
-	pub accepting: bool,
-	/// Number of the finalized block to which its registry belongs.
-	pub finalized_block: u64,
-	/// Miners that are connected and were heard of lately.
-	pub live_miners: usize,
-	/// Tasks that wait for a miner.
-	pub queued: usize,
-	/// Tasks that a miner holds.
-	pub running: usize,
-}
-
 impl Service {
 	/// Which coordinator this is, and how busy.
 	pub fn info(&self) -> CoordinatorInfo {
-		self.with(|state, _| CoordinatorInfo {
+		self.with(|state, _| self.describe(state))
+	}
+
+	/// Likewise, for those who look at the state already.
+	pub(super) fn describe(&self, state: &State) -> CoordinatorInfo {
+		CoordinatorInfo {
 			version: env!("CARGO_PKG_VERSION").to_owned(),
 			stash: self.identity.stash.clone(),
 			operator: self.identity.operator_address.clone(),
@@ -42,18 +30,14 @@ impl Service {
 			models: state.scheduler.models().into_iter().map(str::to_owned).collect(),
 			queued: state.scheduler.queued() as u64,
 			running: state.scheduler.running() as u64,
-		})
+		}
 	}
 
-	/// How it is, in short.
-	pub fn health(&self) -> Health {
-		self.with(|state, _| Health {
-			accepting: !state.scheduler.is_draining(),
-			finalized_block: state.block,
-			live_miners: state.scheduler.live_miners(),
-			queued: state.scheduler.queued(),
-			running: state.scheduler.running(),
-		})
+	/// Waits until the coordinator has gone down.
+	pub async fn down(&self) {
+		let mut down = self.down.subscribe();
+		// It fails only if the coordinator is not there any more.
+		let _ = down.wait_for(|down| *down).await;
 	}
 
 	/// Every registered active miner, most stake first.
@@ -63,12 +47,22 @@ impl Service {
 
 	/// Takes a task in, and answers when it is kept; see
 	/// [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
+	///
+	/// # Errors
+	///
+	/// Those of the scheduler; `INVALID_REQUEST` if its webhook may not be called.
 	pub async fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
+		self.admit_webhook(&request)?;
 		let (offered, number) =
 			self.numbered(|state, now| state.scheduler.offer(request, now, &mut state.rng));
 		let record = offered?;
 		self.journal.written(number).await?;
 		Ok(record.status())
+	}
+
+	/// Whether the webhook that a request names, if it names one, may be called.
+	pub(super) fn admit_webhook(&self, request: &TaskRequest) -> Result<(), Refusal> {
+		request.webhook()?.map_or(Ok(()), |webhook| self.webhooks.admit(&webhook))
 	}
 
 	/// Where a task is.

@@ -102,7 +102,11 @@ impl Service {
 			let rung = bell.notified();
 			let (found, number) = self.numbered(|state, now| {
 				let operator = state.operator(token)?;
-				Ok::<_, Refusal>(state.scheduler.pick_up(operator, now, &mut state.rng))
+				let found = state.scheduler.pick_up(operator, now, &mut state.rng);
+				if let Some(assignment) = &found {
+					self.metrics.picked_up(&mut state.stages, &assignment.task_id, now);
+				}
+				Ok::<_, Refusal>(found)
 			});
 			if let Some(assignment) = found? {
 				// A miner is told of a lease when that is kept.
@@ -317,7 +321,9 @@ impl Service {
 			self.pictures.remove(&name).await;
 			return Err(refusal);
 		}
-		self.journal.written(number).await
+		self.journal.written(number).await?;
+		self.metrics.uploads.kept(bytes);
+		Ok(())
 	}
 
 	/// Decodes an uploaded picture away from the threads that answer requests.
@@ -325,13 +331,22 @@ impl Service {
 	/// # Errors
 	///
 	/// `BAD_PICTURE` if it is not what was asked for.
-	pub async fn decode_upload(png: bytes::Bytes, spec: Arc<TaskSpec>) -> Result<Picture, Refusal> {
-		tokio::task::spawn_blocking(move || picture::decode(png, &spec)).await.unwrap_or_else(
-			|error| {
-				tracing::error!(%error, "decoding an uploaded picture failed");
-				Err(Refusal::new(Code::Internal, "the picture could not be decoded"))
-			},
-		)
+	pub async fn decode_upload(
+		&self,
+		png: bytes::Bytes,
+		spec: Arc<TaskSpec>,
+	) -> Result<Picture, Refusal> {
+		let check_seconds = self.metrics.uploads.check_seconds.clone();
+		let decode = move || {
+			let begin = Instant::now();
+			let decoded = picture::decode(png, &spec);
+			check_seconds.observe(begin.elapsed().as_secs_f64());
+			decoded
+		};
+		tokio::task::spawn_blocking(decode).await.unwrap_or_else(|error| {
+			tracing::error!(%error, "decoding an uploaded picture failed");
+			Err(Refusal::new(Code::Internal, "the picture could not be decoded"))
+		})
 	}
 }
 

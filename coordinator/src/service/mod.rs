@@ -5,25 +5,33 @@
 //! What happens under the lock is appended to the [journal](crate::store) under the lock, so in order.
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
-//! - `apps`: what apps may do; `draws`: how miners were drawn; `miners`: what miners may do; `quote`: what a task would take;
+//! - `apps`: what apps may do; `draws`: how miners were drawn; `miners`: what miners may do; `quote`:
+//!   what a task would take;
+//! - `deliveries`: messages to apps on their way;
+//! - `observation`: what the machinery around it may see; `network`: what people may see;
 //! - `verification`: whether a result is what was asked for.
 
 mod apps;
 mod clock;
+mod deliveries;
 mod draws;
 mod miners;
+mod network;
+mod observation;
 mod quote;
 mod verification;
 
 pub(crate) use apps::unknown_task;
-pub use apps::Health;
 pub(crate) use miners::random_token;
+pub use observation::{Health, Readiness};
 
 use crate::assignment::vrf::Drawer;
+use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
 use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
-use crate::store::{Entry, Journal, Pictures, Store, StoreError, Upload};
+use crate::store::{Entry, Journal, Outflow, Pictures, Store, StoreError, Upload};
+use crate::webhooks::{Due, Sender, WebhookOptions};
 use clock::SteadyClock;
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
@@ -71,6 +79,16 @@ pub struct Service {
 	state: Mutex<State>,
 	journal: Journal,
 	pictures: Pictures,
+	metrics: Arc<Metrics>,
+	/// What was last told of the network, and when.
+	network: Mutex<network::Answer>,
+	/// When it started.
+	started_at: Millis,
+	webhooks: Sender,
+	/// Messages to apps that an earlier run has left.
+	left_deliveries: Mutex<Vec<Due>>,
+	/// Messages to apps that are to be sent.
+	deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Due>>,
 	/// Names of pictures that nobody needs any more.
 	garbage: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 	/// Whether those who wait are to be answered because the coordinator goes down.
@@ -86,8 +104,12 @@ struct State {
 	rng: ChaCha20Rng,
 	/// How long tasks took lately.
 	times: TaskTimes,
+	/// Since when tasks are in their stages.
+	stages: Stages,
 	/// The finalized block to which the registry belongs.
 	block: u64,
+	/// When that was read.
+	registry_read: Option<Instant>,
 }
 
 impl Service {
@@ -101,7 +123,8 @@ impl Service {
 		store: Store,
 		rng: ChaCha20Rng,
 	) -> Self {
-		let Store { journal, pictures, unfinished, garbage } = store;
+		let Store { journal, pictures, unfinished, outflow } = store;
+		let Outflow { garbage, deliveries } = outflow;
 		let clock = SteadyClock::start_after(unfinished.latest);
 		let mut scheduler = Scheduler::new(options, drawer);
 		if !unfinished.tasks.is_empty() {
@@ -115,6 +138,8 @@ impl Service {
 		let sessions = Sessions::default();
 		Self {
 			identity,
+			network: Mutex::default(),
+			started_at: clock.now(),
 			clock,
 			state: Mutex::new(State {
 				scheduler,
@@ -122,13 +147,25 @@ impl Service {
 				sessions,
 				rng,
 				times: TaskTimes::default(),
+				stages: Stages::default(),
 				block: 0,
+				registry_read: None,
 			}),
+			metrics: Arc::new(Metrics::new(journal.metrics())),
 			journal,
 			pictures,
+			webhooks: Sender::new(WebhookOptions::default()),
+			left_deliveries: Mutex::new(unfinished.deliveries),
+			deliveries: tokio::sync::Mutex::new(deliveries),
 			garbage: tokio::sync::Mutex::new(garbage),
 			down: watch::channel(false).0,
 		}
+	}
+
+	/// Sends messages to apps in this way.
+	#[must_use]
+	pub fn with_webhooks(self, options: WebhookOptions) -> Self {
+		Self { webhooks: Sender::new(options), ..self }
 	}
 
 	/// Who this coordinator is.
@@ -136,10 +173,10 @@ impl Service {
 		&self.identity
 	}
 
-	/// Keeps time, follows the registry and removes what need not be kept, for as long as all last.
-	/// Never ends by itself.
+	/// Keeps time, follows the registry, sends messages to apps and removes what need not be kept, for as
+	/// long as all last. Never ends by itself.
 	pub async fn run(&self, registry: watch::Receiver<Arc<RegistrySnapshot>>) {
-		tokio::join!(self.keep_time(registry), self.clear_up());
+		tokio::join!(self.keep_time(registry), self.deliver(), self.clear_up());
 	}
 
 	async fn keep_time(&self, mut registry: watch::Receiver<Arc<RegistrySnapshot>>) {
@@ -200,6 +237,7 @@ impl Service {
 				"registry read"
 			);
 			state.block = snapshot.block;
+			state.registry_read = Some(Instant::now());
 			state.scheduler.set_registry(snapshot, now, &mut state.rng);
 		});
 	}
@@ -251,6 +289,7 @@ impl Service {
 		for change in changed {
 			log_change(&change);
 			state.times.see(&change.record);
+			self.metrics.see(&mut state.stages, &change);
 			if change.record.state.is_final() {
 				state.uploads.remove(&change.record.id);
 			}

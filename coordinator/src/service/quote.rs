@@ -24,7 +24,7 @@ pub(super) struct TaskTimes {
 
 /// Means over the recent tasks of a model.
 #[derive(Clone, Copy, Debug)]
-struct Times {
+pub(super) struct Times {
 	/// Seconds for a task.
 	task: f64,
 	/// Seconds for a thousandth of a work unit.
@@ -32,6 +32,11 @@ struct Times {
 }
 
 impl TaskTimes {
+	/// Those of a model, if any were taken.
+	pub(super) fn of(&self, model: &str) -> Option<&Times> {
+		self.by_model.get(model)
+	}
+
 	/// A task has changed.
 	pub(super) fn see(&mut self, record: &TaskRecord) {
 		if record.state == TaskState::Leased {
@@ -62,10 +67,11 @@ impl Service {
 	///
 	/// Those with which the offer would be refused.
 	pub fn quote(&self, request: TaskRequest) -> Result<Quote, Refusal> {
+		self.admit_webhook(&request)?;
 		self.with(|state, _| {
 			let model = state.scheduler.admit(&request)?;
 			let load = state.scheduler.load(&model);
-			let times = state.times.by_model.get(&model);
+			let times = state.times.of(&model);
 			let milliunits = request.resolve(0, model.clone()).milliunits();
 			Ok(Quote {
 				milliunits,
@@ -81,7 +87,7 @@ impl Service {
 }
 
 /// When a miner would begin: tasks ahead take the mean time, those at work are half done.
-fn wait_seconds(load: Load, times: Option<&Times>) -> Option<f64> {
+pub(super) fn wait_seconds(load: Load, times: Option<&Times>) -> Option<f64> {
 	if load.free > load.queued {
 		return Some(0.0);
 	}

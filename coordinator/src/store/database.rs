@@ -1,11 +1,15 @@
 //! The store in one redb file.
 
+use super::outbox::{deliveries, delivery};
 use super::tables::{
 	assignments_of, decode, events_of, uploads_of, Tables, BY_END, DRAWS, ENDED, EVENTS, EVIDENCE,
 	FORMAT, IDS, META, NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
-use super::{Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload};
+use super::{
+	Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload, Written,
+};
 use crate::scheduler::{Event, TaskRecord};
+use crate::webhooks::Delivery;
 use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use redb::{
 	backends::InMemoryBackend, Database, DatabaseError, ReadTransaction, ReadableDatabase,
@@ -121,6 +125,7 @@ impl RedbStore {
 		let read = self.database.begin_read()?;
 		let mut unfinished = Unfinished {
 			next_sequence: next_sequence(&read)?,
+			deliveries: deliveries(&read)?,
 			latest: read.open_table(BY_END)?.last()?.map_or(0, |(key, _)| key.value().0),
 			..Unfinished::default()
 		};
@@ -147,7 +152,7 @@ fn next_sequence(read: &ReadTransaction) -> Result<u64, StoreError> {
 }
 
 impl TaskStore for RedbStore {
-	fn write(&self, group: &[Entry]) -> Result<Vec<String>, StoreError> {
+	fn write(&self, group: &[Entry]) -> Result<Written, StoreError> {
 		let last: HashMap<&TaskId, usize> = group
 			.iter()
 			.enumerate()
@@ -157,7 +162,7 @@ impl TaskStore for RedbStore {
 			})
 			.collect();
 		let transaction = self.begin(self.durability)?;
-		let garbage = {
+		let written = {
 			let mut tables = Tables::open(&transaction)?;
 			for (place, entry) in group.iter().enumerate() {
 				match entry {
@@ -169,13 +174,15 @@ impl TaskStore for RedbStore {
 					},
 					Entry::Abandon { id, attempt } => tables.abandon(id, *attempt)?,
 					Entry::Evidence { id, evidence } => tables.evidence(id, evidence)?,
+					Entry::Postpone { due, tries } => tables.postpone(*due, *tries)?,
+					Entry::Delivered { number } => tables.delivered(*number)?,
 					Entry::Prune { now } => tables.prune(*now, &self.retention)?,
 				}
 			}
-			std::mem::take(&mut tables.garbage)
+			tables.written
 		};
 		transaction.commit()?;
-		Ok(garbage)
+		Ok(written)
 	}
 
 	fn sync(&self) -> Result<(), StoreError> {
@@ -224,6 +231,10 @@ impl TaskStore for RedbStore {
 		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
 		let upload = read.open_table(UPLOADS)?.get((sequence, attempt, index))?;
 		upload.map(|upload| decode(upload.value())).transpose()
+	}
+
+	fn delivery(&self, number: u64) -> Result<Option<Delivery>, StoreError> {
+		delivery(&self.database.begin_read()?, number)
 	}
 
 	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError> {

@@ -2,8 +2,10 @@
 //! writes all that have gathered while the last group was on its way to the disk as the next group.
 //! What followers and readers see of a task is what has been written.
 
-use super::{Durability, Entry, StoreError, TaskStore, Upload};
+use super::{Durability, Entry, StoreError, TaskStore, Upload, Written};
+use crate::metrics::StoreMetrics;
 use crate::scheduler::{Change, Event, TaskRecord, Version};
+use crate::webhooks::{Delivery, Due};
 use cuckoo_coordinator_api::{
 	assignment::AssignmentRecord,
 	error::{Code, Refusal},
@@ -26,6 +28,14 @@ pub struct Journal {
 	writer: Option<JoinHandle<()>>,
 }
 
+/// What comes out of a journal, to be done by others.
+pub struct Outflow {
+	/// Names of pictures that nobody needs any more.
+	pub garbage: mpsc::UnboundedReceiver<String>,
+	/// Messages to apps that are to be sent.
+	pub deliveries: mpsc::UnboundedReceiver<Due>,
+}
+
 struct Shared {
 	store: Box<dyn TaskStore>,
 	queue: Mutex<Queue>,
@@ -38,6 +48,9 @@ struct Shared {
 	refused: Mutex<BTreeSet<u64>>,
 	/// Where the names of pictures go that nobody needs any more.
 	garbage: mpsc::UnboundedSender<String>,
+	/// Where messages to apps go that are to be sent.
+	deliveries: mpsc::UnboundedSender<Due>,
+	metrics: StoreMetrics,
 }
 
 #[derive(Default)]
@@ -57,14 +70,14 @@ struct Progress {
 }
 
 impl Journal {
-	/// Starts the writer on a store in which these tasks are unfinished. The names of pictures that
-	/// nobody needs any more come out of the receiver.
+	/// Starts the writer on a store in which these tasks are unfinished.
 	pub fn start(
 		store: Box<dyn TaskStore>,
 		unfinished: &[TaskRecord],
 		durability: Durability,
-	) -> (Self, mpsc::UnboundedReceiver<String>) {
+	) -> (Self, Outflow) {
 		let (garbage, removed) = mpsc::unbounded_channel();
+		let (deliveries, due) = mpsc::unbounded_channel();
 		let live = unfinished
 			.iter()
 			.map(|record| (record.id.clone(), watch::channel(Arc::new(record.clone())).0))
@@ -77,6 +90,8 @@ impl Journal {
 			progress: watch::channel(Progress::default()).0,
 			refused: Mutex::default(),
 			garbage,
+			deliveries,
+			metrics: StoreMetrics::default(),
 		});
 		let versions = unfinished.iter().map(|record| (record.id.clone(), record.version()));
 		let writer = Writer { shared: shared.clone(), durability, versions: versions.collect() };
@@ -84,7 +99,13 @@ impl Journal {
 			.name("store".into())
 			.spawn(move || writer.run())
 			.expect("the system can start a thread; qed");
-		(Self { shared, writer: Some(writer) }, removed)
+		let outflow = Outflow { garbage: removed, deliveries: due };
+		(Self { shared, writer: Some(writer) }, outflow)
+	}
+
+	/// What is counted of the store.
+	pub(crate) fn metrics(&self) -> &StoreMetrics {
+		&self.shared.metrics
 	}
 
 	/// Appends entries; the number to wait for with [`Self::written`]. Without entries it is the number
@@ -169,6 +190,11 @@ impl Journal {
 	/// The sequence numbers of the tasks for which that is kept. Reads from the disk.
 	pub fn assigned(&self) -> Result<Range<u64>, StoreError> {
 		self.shared.store.assigned()
+	}
+
+	/// A message to an app that has not been received yet. Reads from the disk.
+	pub(crate) fn delivery(&self, number: u64) -> Result<Option<Delivery>, StoreError> {
+		self.shared.store.delivery(number)
 	}
 
 	/// A picture of an attempt. Reads from the disk.
@@ -264,9 +290,17 @@ impl Writer {
 			group.push(entry);
 		}
 		if !group.is_empty() {
-			for name in self.shared.store.write(&group)? {
+			let begin = Instant::now();
+			let Written { garbage, deliveries } = self.shared.store.write(&group)?;
+			self.shared.metrics.commit_seconds.observe(begin.elapsed().as_secs_f64());
+			self.shared.metrics.group_entries.observe(group.len() as f64);
+			for name in garbage {
 				// Nobody listens any more: what is left is swept at the next start.
 				let _ = self.shared.garbage.send(name);
+			}
+			for due in deliveries {
+				// Likewise: what is left is sent after the next start.
+				let _ = self.shared.deliveries.send(due);
 			}
 		}
 		let mut live = self.shared.live.lock();

@@ -5,28 +5,29 @@
 //! tasks are read from the store. Pictures lie beside it, in an object store.
 //!
 //! - `journal`: groups of changes, one writer, and who waits for them;
-//! - `database`: the store in a redb file; `tables`: how it is laid out;
+//! - `database`: the store in a redb file; `tables`: how it is laid out, `outbox`: messages to apps in it;
 //! - `pictures`: the object store.
 
 mod database;
 mod journal;
+mod outbox;
 mod pictures;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use database::RedbStore;
-pub use journal::Journal;
+pub use journal::{Journal, Outflow};
 pub use pictures::Pictures;
 
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
+use crate::webhooks::{Delivery, Due};
 use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use serde::{Deserialize, Serialize};
 use std::fs::DirBuilder;
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// File of the tasks in the data directory.
 const TASKS_FILE: &str = "tasks.redb";
@@ -35,9 +36,9 @@ const PICTURES_DIR: &str = "pictures";
 
 /// Keeps tasks. Every method may block for as long as the disk takes.
 pub trait TaskStore: Send + Sync {
-	/// Writes a group of entries, in order, all or none. Answers with the names of the pictures that
-	/// nobody needs any more.
-	fn write(&self, group: &[Entry]) -> Result<Vec<String>, StoreError>;
+	/// Writes a group of entries, in order, all or none, and messages to apps with the changes of which
+	/// they tell.
+	fn write(&self, group: &[Entry]) -> Result<Written, StoreError>;
 
 	/// Makes sure that everything written so far outlives a crash.
 	fn sync(&self) -> Result<(), StoreError>;
@@ -60,8 +61,20 @@ pub trait TaskStore: Send + Sync {
 	/// A picture of an attempt.
 	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError>;
 
+	/// A message that has not been received yet.
+	fn delivery(&self, number: u64) -> Result<Option<Delivery>, StoreError>;
+
 	/// Results that contradict accepted ones of the same miner, task and attempt.
 	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError>;
+}
+
+/// What follows from a group that was written.
+#[derive(Debug, Default, PartialEq)]
+pub struct Written {
+	/// Names of pictures that nobody needs any more.
+	pub garbage: Vec<String>,
+	/// Messages to apps that are to be sent.
+	pub deliveries: Vec<Due>,
 }
 
 /// Something to be kept.
@@ -93,6 +106,18 @@ pub enum Entry {
 		id: TaskId,
 		/// Both results.
 		evidence: Evidence,
+	},
+	/// A message is to be sent again.
+	Postpone {
+		/// Which one, and when.
+		due: Due,
+		/// How often it was sent in vain.
+		tries: u32,
+	},
+	/// A message was received, or given up.
+	Delivered {
+		/// Which one.
+		number: u64,
 	},
 	/// What has been kept for as long, or is as much, as may be, is to go.
 	Prune {
@@ -138,6 +163,8 @@ pub struct Unfinished {
 	pub tasks: Vec<TaskRecord>,
 	/// Pictures that were uploaded for them: task, attempt, index.
 	pub uploads: Vec<((TaskId, u32, u32), Upload)>,
+	/// Messages to apps that have not been received yet.
+	pub deliveries: Vec<Due>,
 	/// The place of the next offer.
 	pub next_sequence: u64,
 	/// The latest time that is on record.
@@ -257,8 +284,7 @@ pub struct Store {
 	pub(crate) journal: Journal,
 	pub(crate) pictures: Pictures,
 	pub(crate) unfinished: Unfinished,
-	/// Names of pictures that nobody needs any more.
-	pub(crate) garbage: UnboundedReceiver<String>,
+	pub(crate) outflow: Outflow,
 }
 
 impl Store {
@@ -304,7 +330,7 @@ impl Store {
 		durability: Durability,
 	) -> Result<Self, StoreError> {
 		let unfinished = database.unfinished()?;
-		let (journal, garbage) = Journal::start(Box::new(database), &unfinished.tasks, durability);
-		Ok(Self { journal, pictures, unfinished, garbage })
+		let (journal, outflow) = Journal::start(Box::new(database), &unfinished.tasks, durability);
+		Ok(Self { journal, pictures, unfinished, outflow })
 	}
 }

@@ -1,7 +1,8 @@
 //! How tasks are laid out in the database. Values are JSON: it names its fields, so that a later version
 //! can add some and still read what an earlier one wrote.
 
-use super::{Evidence, RecordError, Retention, StoreError, Upload};
+use super::outbox::OUTBOX;
+use super::{Evidence, RecordError, Retention, StoreError, Upload, Written};
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
 use cuckoo_coordinator_api::{
 	assignment::{AssignmentRecord, Hex},
@@ -67,8 +68,9 @@ pub(super) struct Tables<'t> {
 	uploads: Table<'t, UploadKey, &'static [u8]>,
 	by_end: Table<'t, (Millis, u64), u64>,
 	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
-	/// Names of pictures that nobody needs any more.
-	pub(super) garbage: Vec<String>,
+	pub(super) outbox: Table<'t, u64, &'static [u8]>,
+	/// What is to follow when all of this is written.
+	pub(super) written: Written,
 }
 
 impl<'t> Tables<'t> {
@@ -83,7 +85,8 @@ impl<'t> Tables<'t> {
 			uploads: transaction.open_table(UPLOADS)?,
 			by_end: transaction.open_table(BY_END)?,
 			evidence: transaction.open_table(EVIDENCE)?,
-			garbage: Vec::new(),
+			outbox: transaction.open_table(OUTBOX)?,
+			written: Written::default(),
 		})
 	}
 
@@ -101,6 +104,7 @@ impl<'t> Tables<'t> {
 			self.draws.insert((sequence, draw.attempt), &*encode(draw)?)?;
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
+		self.tell(change)?;
 		if record.state.is_final() {
 			self.close(record)?;
 		} else if is_last {
@@ -122,7 +126,7 @@ impl<'t> Tables<'t> {
 				bytes += upload.bytes;
 			} else {
 				self.uploads.remove(key)?;
-				self.garbage.push(upload.name);
+				self.written.garbage.push(upload.name);
 			}
 		}
 		self.by_end.insert((record.changed_at, sequence), bytes)?;
@@ -141,7 +145,7 @@ impl<'t> Tables<'t> {
 		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
 		let before = self.uploads.insert((sequence, attempt, index), &*encode(upload)?)?;
 		if let Some(before) = before {
-			self.garbage.push(decode::<Upload>(before.value())?.name);
+			self.written.garbage.push(decode::<Upload>(before.value())?.name);
 		}
 		Ok(())
 	}
@@ -150,7 +154,7 @@ impl<'t> Tables<'t> {
 		let Some(sequence) = self.sequence(id)? else { return Ok(()) };
 		for (key, upload) in self.uploads_of(sequence, Some(attempt))? {
 			self.uploads.remove(key)?;
-			self.garbage.push(upload.name);
+			self.written.garbage.push(upload.name);
 		}
 		Ok(())
 	}
@@ -220,7 +224,7 @@ impl<'t> Tables<'t> {
 		}
 		for (key, upload) in self.uploads_of(sequence, None)? {
 			self.uploads.remove(key)?;
-			self.garbage.push(upload.name);
+			self.written.garbage.push(upload.name);
 		}
 		Ok(())
 	}

@@ -67,7 +67,8 @@ impl Story {
 		let mut story = Self(None);
 		let spec = Arc::new(TaskRequest::new("a red bird").resolve(1, "m".into()));
 		let sequence = n.into();
-		let offer = What::Offered { id: id(n), sequence, spec, deadline: at + 600_000 };
+		let offer =
+			What::Offered { id: id(n), sequence, spec, deadline: at + 600_000, webhook: None };
 		let entry = story.change(at, offer);
 		(story, entry)
 	}
@@ -214,18 +215,18 @@ fn only_the_accepted_attempts_pictures_outlive_a_task() {
 	let (mut story, offered) = Story::offered(1, 0);
 	let leased = story.change(1, What::Leased(lease(1, 1)));
 	let group = [offered, leased, upload(1, 1, 10), upload(1, 1, 11)];
-	assert_eq!(store.write(&group).unwrap(), ["1 1 10"], "replaced");
+	assert_eq!(store.write(&group).unwrap().garbage, ["1 1 10"], "replaced");
 	let until = Some(5);
 	let returned = story.change(2, What::Returned { fault: None, until, late: false });
 	let group = [returned, Entry::Abandon { id: id(1), attempt: 1 }];
-	assert_eq!(store.write(&group).unwrap(), ["1 1 11"]);
+	assert_eq!(store.write(&group).unwrap().garbage, ["1 1 11"]);
 	let late = story.change(3, What::Leased(lease(2, 2)));
 	store.write(&[late, upload(1, 2, 12)]).unwrap();
-	assert_eq!(store.write(&[story.cancelled(4)]).unwrap(), ["1 2 12"]);
+	assert_eq!(store.write(&[story.cancelled(4)]).unwrap().garbage, ["1 2 12"]);
 
 	let mut done = Story::done(2, 5, 20);
 	done.insert(3, upload(2, 0, 21));
-	assert_eq!(store.write(&done).unwrap(), ["2 0 21"]);
+	assert_eq!(store.write(&done).unwrap().garbage, ["2 0 21"]);
 	assert_eq!(store.upload(&id(2), 1, 0).unwrap().unwrap().bytes, 20);
 	assert_eq!(store.upload(&id(1), 2, 0).unwrap(), None);
 }
@@ -245,14 +246,14 @@ fn ended_tasks_go_by_age_and_size_and_others_stay() {
 			assert_eq!(store.events(&id(n)).unwrap().is_empty(), !found, "{n}");
 		}
 	};
-	assert!(store.write(&[Entry::Prune { now: 110 }]).unwrap().is_empty());
+	assert!(store.write(&[Entry::Prune { now: 110 }]).unwrap().garbage.is_empty());
 	kept(&[1, 2, 3, 9]);
-	assert_eq!(store.write(&[Entry::Prune { now: 111 }]).unwrap(), ["1 1 10"]);
+	assert_eq!(store.write(&[Entry::Prune { now: 111 }]).unwrap().garbage, ["1 1 10"]);
 	kept(&[2, 3, 9]);
 	// Two more of 12,000 bytes each are more than 20,000.
 	store.write(&Story::done(4, 70, 12_000)).unwrap();
 	store.write(&Story::done(5, 80, 12_000)).unwrap();
-	let gone = store.write(&[Entry::Prune { now: 111 }]).unwrap();
+	let gone = store.write(&[Entry::Prune { now: 111 }]).unwrap().garbage;
 	assert_eq!(gone, ["2 1 10", "3 1 10", "4 1 12000"]);
 	kept(&[5, 9]);
 	store.write(&[Entry::Prune { now: 10_000 }]).unwrap();
@@ -327,7 +328,7 @@ struct Gate {
 }
 
 impl TaskStore for Gate {
-	fn write(&self, group: &[Entry]) -> Result<Vec<String>, StoreError> {
+	fn write(&self, group: &[Entry]) -> Result<Written, StoreError> {
 		let may = self.open.lock().recv().unwrap_or(true);
 		if !may {
 			return Err(StoreError::Directory {
@@ -365,6 +366,10 @@ impl TaskStore for Gate {
 
 	fn upload(&self, id: &TaskId, attempt: u32, index: u32) -> Result<Option<Upload>, StoreError> {
 		self.inner.upload(id, attempt, index)
+	}
+
+	fn delivery(&self, number: u64) -> Result<Option<Delivery>, StoreError> {
+		self.inner.delivery(number)
 	}
 
 	fn evidence(&self, id: &TaskId) -> Result<Vec<Evidence>, StoreError> {

@@ -8,10 +8,12 @@ use cuckoo_coordinator::{
 	assignment::vrf::Drawer,
 	listener::Port,
 	miner_server::serve_miners,
+	probes::serve_metrics,
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
 	scheduler::SchedulerOptions,
 	service::{Identity, Service},
 	store::{Durability, Retention, Store},
+	webhooks::WebhookOptions,
 };
 use cuckoo_coordinator_api::{
 	error::{refusal, Code, Refusal},
@@ -49,6 +51,7 @@ pub struct Coordinator {
 	pub registry: watch::Sender<Arc<RegistrySnapshot>>,
 	pub apps: String,
 	pub miners: String,
+	pub metrics: String,
 	stop: ServerHandle,
 	keeper: JoinHandle<()>,
 }
@@ -91,12 +94,32 @@ impl Coordinator {
 		Self::launch(open_store(dir), miners, options, [0, 0]).await
 	}
 
+	/// With messages to apps sent in this way.
+	pub async fn start_with_webhooks(webhooks: WebhookOptions) -> Self {
+		let store = Store::in_memory(Retention::default()).unwrap();
+		let options = SchedulerOptions::default();
+		Self::launch_with_webhooks(store, vec![], options, [0, 0], webhooks).await
+	}
+
 	/// At these ports, for apps and for miners.
 	pub async fn launch(
 		store: Store,
 		miners: Vec<MinerRegistration>,
 		options: SchedulerOptions,
+		ports: [u16; 2],
+	) -> Self {
+		// Receivers of messages are on this machine, and waiting takes time.
+		let webhooks =
+			WebhookOptions { allow_private: true, first_retry: Duration::from_millis(200) };
+		Self::launch_with_webhooks(store, miners, options, ports, webhooks).await
+	}
+
+	async fn launch_with_webhooks(
+		store: Store,
+		miners: Vec<MinerRegistration>,
+		options: SchedulerOptions,
 		[app_port, miner_port]: [u16; 2],
+		webhooks: WebhookOptions,
 	) -> Self {
 		let identity = Identity {
 			genesis: GENESIS,
@@ -106,25 +129,28 @@ impl Coordinator {
 		};
 		let drawer = Drawer::new(GENESIS, keys::for_draws("//Eve").unwrap());
 		let rng = ChaCha20Rng::from_entropy();
-		let service = Arc::new(Service::new(identity, options, drawer, store, rng));
+		let service = Service::new(identity, options, drawer, store, rng);
+		let service = Arc::new(service.with_webhooks(webhooks));
 		let first = RegistrySnapshot { block: 1, miners, ..RegistrySnapshot::default() };
 		let (registry, registries) = watch::channel(Arc::new(first));
 		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
 		let apps = Port::bind(loopback(app_port), None, "apps", "--app-listen").await.unwrap();
 		let miners =
 			Port::bind(loopback(miner_port), None, "miners", "--miner-listen").await.unwrap();
+		let metrics = Port::bind(loopback(0), None, "metrics", "--metrics-listen").await.unwrap();
 		let (stop_handle, stop) = stop_channel();
-		let addresses = [&apps, &miners].map(|at| at.address().unwrap().to_string());
+		let addresses = [&apps, &miners, &metrics].map(|at| at.address().unwrap().to_string());
 		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));
-		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle));
+		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle.clone()));
+		tokio::spawn(serve_metrics(metrics, service.clone(), stop_handle));
 		let keeper = tokio::spawn({
 			let service = service.clone();
 			async move { service.run(registries).await }
 		});
 		let registered = || service.health().finalized_block == 1;
 		eventually("the registry is read", registered).await;
-		let [apps, miners] = addresses;
-		Self { service, registry, apps, miners, stop, keeper }
+		let [apps, miners, metrics] = addresses;
+		Self { service, registry, apps, miners, metrics, stop, keeper }
 	}
 
 	/// Stops it and waits until it has let go of its store. Its clients must be gone.
@@ -164,6 +190,26 @@ impl Coordinator {
 		let (status, content) = (answer.status().as_u16(), content.unwrap_or("").to_owned());
 		(status, content, answer.bytes().await.unwrap())
 	}
+}
+
+/// The value of a metric; 0 if nothing was counted yet. `name` is all that stands before the number.
+pub async fn metric(coordinator: &Coordinator, name: &str) -> f64 {
+	let url = format!("http://{}/metrics", coordinator.metrics);
+	let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+	let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+	value.map_or(0.0, |value| value.parse().unwrap())
+}
+
+/// Waits until a metric has come to a value; fails after ten seconds.
+pub async fn reaches(coordinator: &Coordinator, name: &str, wanted: f64) {
+	for _ in 0..500 {
+		if (metric(coordinator, name).await - wanted).abs() < 0.5 {
+			return;
+		}
+		tokio::time::sleep(Duration::from_millis(20)).await;
+	}
+	let value = metric(coordinator, name).await;
+	panic!("{name} is {value} and not {wanted} after ten seconds");
 }
 
 /// The store in a directory.

@@ -6,5 +6,8 @@ mod common;
 mod crash;
 mod draws;
 mod miners;
+mod outside;
+mod page;
 mod program;
 mod restart;
+mod webhooks;

@@ -4,15 +4,21 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// The program with these arguments and nothing from the environment.
+fn program(args: &[&str]) -> Command {
+	let mut program = Command::new(env!("CARGO_BIN_EXE_cuckoo-coordinator"));
+	for (name, _) in std::env::vars() {
+		if name.starts_with("CUCKOO_") || name == "RUST_LOG" {
+			program.env_remove(name);
+		}
+	}
+	program.args(args);
+	program
+}
+
 /// Runs the program with these arguments; its exit code and what it wrote to standard error.
 fn run(args: &[&str]) -> (Option<i32>, String) {
-	let output = Command::new(env!("CARGO_BIN_EXE_cuckoo-coordinator"))
-		.args(args)
-		.env_remove("CUCKOO_KEY")
-		.env_remove("CUCKOO_CHAIN")
-		.env_remove("RUST_LOG")
-		.output()
-		.unwrap();
+	let output = program(args).output().unwrap();
 	(output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -110,4 +116,70 @@ fn bad_arguments_are_explained() {
 		assert_eq!(code, Some(2), "{stderr}");
 		assert!(stderr.starts_with("error: ") && stderr.contains(named), "{stderr}");
 	}
+}
+
+/// Runs `config` with more arguments and an environment; what it prints.
+fn config(args: &[&str], env: &[(&str, &str)]) -> String {
+	let mut program = program(&[&["config"], args].concat());
+	let output = program.envs(env.iter().copied()).output().unwrap();
+	assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+	String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn options_come_from_flags_then_the_environment_then_a_file() {
+	let (dir, path) = key_file(
+		"lease = 40\ndeadline = 50\nqueue = 60\nlog-format = 'json'\nwebhook-allow-private = true",
+	);
+	let path = path.to_str().unwrap();
+	let env = [("CUCKOO_DEADLINE", "51"), ("CUCKOO_QUEUE", "61"), ("CUCKOO_CONFIG", path)];
+	let shown = config(&["--queue", "62"], &env);
+	for line in [
+		format!("lease = 40 # {path}"),
+		"deadline = 51 # environment, CUCKOO_DEADLINE".into(),
+		"queue = 62 # flag".into(),
+		"keep-hours = 24 # default".into(),
+		format!("log-format = \"json\" # {path}"),
+		format!("webhook-allow-private = true # {path}"),
+		"# key is not set".into(),
+	] {
+		assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+	}
+	assert!(!shown.contains("draw-seed"), "{shown}");
+	// What is shown is such a file.
+	let again = dir.path().join("again");
+	std::fs::write(&again, &shown).unwrap();
+	let shown_again = config(&["--config", again.to_str().unwrap()], &[]);
+	let values = |text: &str| -> Vec<String> {
+		text.lines().skip(1).map(|line| line.split(" # ").next().unwrap().to_owned()).collect()
+	};
+	assert_eq!(values(&shown_again), values(&shown));
+}
+
+#[test]
+fn a_bad_file_is_explained_in_one_line() {
+	let (_dir, path) = key_file("leese = 40");
+	let message = complaint(&["--config", path.to_str().unwrap()]);
+	assert!(message.contains(path.to_str().unwrap()), "{message}");
+	assert!(message.contains("did you mean \"lease\"?"), "{message}");
+	assert!(complaint(&["--config", "/nonexistent/file"]).contains("/nonexistent/file"));
+}
+
+/// Every line is an object of its own, whatever is logged.
+#[test]
+fn the_log_can_be_json() {
+	let (dir, path) = key_file("//Alice");
+	let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+	let chain = format!("ws://127.0.0.1:{port}");
+	let args = ["--log-format", "json", "--key", path.to_str().unwrap(), "--chain", &chain];
+	let free = ["--app-listen", "127.0.0.1:0", "--miner-listen", "127.0.0.1:0"];
+	let output = program(&[&args[..], &free].concat()).env("RUST_LOG", "trace").output().unwrap();
+	let stderr = String::from_utf8(output.stderr).unwrap();
+	let (log, last) = stderr.trim_end().rsplit_once('\n').unwrap();
+	assert!(last.starts_with("error: ") && last.contains(&chain), "{last}");
+	for line in log.lines() {
+		let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+		assert!(entry["timestamp"].is_string() && entry["level"].is_string(), "{line}");
+	}
+	drop(dir);
 }

@@ -17,7 +17,7 @@ use axum::{
 	http::HeaderMap,
 	response::{IntoResponse, Response},
 	routing::{any, get, post},
-	Json, Router,
+	Extension, Json, Router,
 };
 use chrono::{DateTime, Utc};
 use cuckoo_coordinator_api::{
@@ -78,7 +78,7 @@ pub(super) fn error(mut refusal: Refusal) -> Response {
 		"body": "",
 		"errors": refusal.message,
 	});
-	(status(&refusal), Json(body)).into_response()
+	(status(&refusal), Extension(refusal.code), Json(body)).into_response()
 }
 
 async fn text_only() -> Response {

@@ -135,6 +135,7 @@ impl Txt2Img {
 			sampler: self.sampler(),
 			images: images.unwrap_or(u32::MAX),
 			model: named.map(|named| served_as(served, named)).or(preferred),
+			..TaskRequest::new("")
 		})
 	}
 

@@ -3,6 +3,7 @@
 
 use super::packages::{node_directory, python, run};
 use super::*;
+use cuckoo_coordinator::webhooks::signature;
 use std::fs;
 use std::path::Path;
 
@@ -44,12 +45,30 @@ async fn the_examples_for_python_work() {
 	let coordinator = serving().await;
 	let (dir, python) = (tempfile::tempdir().unwrap(), python());
 	let examples = examples("python");
-	assert_eq!(examples.len(), 1);
+	assert_eq!(examples.len(), 2);
 	for example in examples {
 		let script = example.replace(NAMED, &coordinator.apps);
 		run(&python, &["-c".as_ref(), script.as_ref()], dir.path()).await;
-		assert!(left_picture(dir.path()), "{example}");
+		assert_eq!(left_picture(dir.path()), script.contains("bird.png"), "{example}");
 	}
+}
+
+#[tokio::test]
+async fn the_example_that_verifies_messages_tells_good_from_bad() {
+	let dir = tempfile::tempdir().unwrap();
+	let example = examples("python").pop().unwrap();
+	let (secret, seconds, body) = ([9; 32], now() / 1000, r#"{"type":"task.completed"}"#);
+	let header = signature(&secret, "msg_1", seconds, body);
+	let secret = BASE64_STANDARD.encode(secret);
+	let check = format!(
+		"{example}
+headers = {{'webhook-id': 'msg_1', 'webhook-timestamp': '{seconds}', 'webhook-signature': 'v1,x {header}'}}
+assert verified('whsec_{secret}', headers, b'{body}')
+assert not verified('whsec_{secret}', headers, b'another')
+assert not verified('whsec_{secret}', headers | {{'webhook-timestamp': '1'}}, b'{body}')
+"
+	);
+	run("python3", &["-c".as_ref(), check.as_ref()], dir.path()).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod documentation;
 mod openai;
 mod openapi;
 mod original;
-mod packages;
+pub mod packages;
 mod tasks;
 
 use crate::common::*;

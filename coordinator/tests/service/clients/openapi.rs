@@ -144,7 +144,11 @@ async fn our_own_types_are_described_in_full() {
 	assert_eq!(status["state"], "done");
 	let path = format!("/v1/tasks/{}/assignment", status["taskId"].as_str().unwrap());
 	let (_, proof) = coordinator.get_json(&path).await;
+	let (_, network) = coordinator.get_json("/v1/status").await;
 	for (name, value) in [
+		("NetworkStatus", &network),
+		("CoordinatorInfo", &network["coordinator"]),
+		("Miner", &network["miners"][0]),
 		("TaskRequest", &body),
 		("TaskStatus", &status),
 		("TaskSpec", &status["spec"]),

@@ -13,19 +13,24 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// Longest time that a script may take.
 const SCRIPT_TIME: Duration = Duration::from_mins(2);
 
-/// A directory of that name with a copy of these files, made ready by `install` when they are not what
-/// they were the last time. Tests that run at the same time wait for each other.
-fn installed(name: &str, files: &[&str], install: impl FnOnce(&Path)) -> PathBuf {
+/// A directory of that name with a copy of these files of `scripts`, made ready by `install` when they are
+/// not what they were the last time. Tests that run at the same time wait for each other.
+pub fn installed(
+	name: &str,
+	scripts: &Path,
+	files: &[&str],
+	install: impl FnOnce(&Path),
+) -> PathBuf {
 	let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
 	fs::create_dir_all(&dir).unwrap();
 	let alone = File::create(dir.join("lock")).unwrap();
 	alone.lock().unwrap();
-	let read = |file: &&str| fs::read_to_string(Path::new(SCRIPTS).join(file)).unwrap();
+	let read = |file: &&str| fs::read_to_string(scripts.join(file)).unwrap();
 	let wanted: String = files.iter().map(read).collect();
 	let stamp = dir.join("installed");
 	if fs::read_to_string(&stamp).ok().as_ref() != Some(&wanted) {
 		for file in files {
-			fs::copy(Path::new(SCRIPTS).join(file), dir.join(file)).unwrap();
+			fs::copy(scripts.join(file), dir.join(file)).unwrap();
 		}
 		install(&dir);
 		fs::write(stamp, wanted).unwrap();
@@ -34,7 +39,7 @@ fn installed(name: &str, files: &[&str], install: impl FnOnce(&Path)) -> PathBuf
 }
 
 /// Runs a command in a directory. Tried twice: networks fail.
-fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&str; N]) {
+pub fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&str; N]) {
 	let name = program.as_ref().display();
 	let attempt = || Command::new(&program).args(args).current_dir(dir).output();
 	let run = || attempt().unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -46,7 +51,7 @@ fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&str; 
 
 /// A Python that has the package.
 pub fn python() -> PathBuf {
-	let dir = installed("openai-python", &["requirements.txt"], |dir| {
+	let dir = installed("openai-python", Path::new(SCRIPTS), &["requirements.txt"], |dir| {
 		install(dir, "python3", ["-m", "venv", "--clear", "venv"]);
 		let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
 		install(dir, dir.join("venv/bin/python"), pip);
@@ -57,7 +62,8 @@ pub fn python() -> PathBuf {
 /// A directory in which scripts for Node.js find the package.
 pub fn node_directory() -> PathBuf {
 	let files = ["package.json", "package-lock.json", ".npmrc"];
-	installed("openai-node", &files, |dir| install(dir, "npm", ["ci", "--silent"]))
+	let install = |dir: &Path| install(dir, "npm", ["ci", "--silent"]);
+	installed("openai-node", Path::new(SCRIPTS), &files, install)
 }
 
 /// Runs a program to its end and answers with what it printed.
