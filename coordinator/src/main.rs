@@ -157,12 +157,11 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let metrics = {
 		let service = service.clone();
 		async move {
-			match metrics_port {
-				Some(port) => serve_metrics(port, service, stop).await,
-				None => {
-					stop.shutdown().await;
-					Ok(())
-				},
+			if let Some(port) = metrics_port {
+				serve_metrics(port, service, stop).await
+			} else {
+				stop.shutdown().await;
+				Ok(())
 			}
 		}
 	};

@@ -151,7 +151,7 @@ impl Metrics {
 		let mut registry = Registry::default();
 		let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 		let start_time = Gauge::<i64>::default();
-		start_time.set(start.as_secs() as i64);
+		start_time.set(start.as_secs().cast_signed());
 		registry.register_with_unit(
 			"process_start_time",
 			"When the program started, in seconds since the Unix epoch",
@@ -170,8 +170,8 @@ impl Metrics {
 		build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
 		add.metric("build_info", "The version of this program", build);
 		let uploads = Uploads {
-			outcomes: add.new("uploads", "Pictures that miners uploaded, by outcome"),
-			bytes: add.new("upload_bytes", "Bytes of the uploaded pictures that were kept"),
+			outcomes: add.add("uploads", "Pictures that miners uploaded, by outcome"),
+			bytes: add.add("upload_bytes", "Bytes of the uploaded pictures that were kept"),
 			seconds: add.seconds(
 				"upload",
 				"From the request to the answer of an upload",
@@ -190,17 +190,17 @@ impl Metrics {
 			store.group_entries.clone(),
 		);
 		let webhooks = Webhooks {
-			outcomes: add.new("webhook_tries", "Messages to apps that were sent, by outcome"),
+			outcomes: add.add("webhook_tries", "Messages to apps that were sent, by outcome"),
 			seconds: add.seconds("webhook", "To send one, until its answer", short_histogram()),
-			pending: add.new("webhooks_pending", "Messages to apps that have not been received"),
+			pending: add.add("webhooks_pending", "Messages to apps that have not been received"),
 		};
 		let (offered, ended, attempts, stages, answers, refusals) = (
-			add.new("tasks_offered", "Tasks that were taken in"),
-			add.new("tasks_ended", "Tasks that have ended, by their last state"),
-			add.new("attempts", "Leases, and what became of them"),
+			add.add("tasks_offered", "Tasks that were taken in"),
+			add.add("tasks_ended", "Tasks that have ended, by their last state"),
+			add.add("attempts", "Leases, and what became of them"),
 			Family::new_with_constructor(stage_histogram as fn() -> Histogram),
-			add.new("http_answers", "Answers over HTTP, by listener, route and status"),
-			add.new("refusals", "Requests and calls that were refused, by listener and code"),
+			add.add("http_answers", "Answers over HTTP, by listener, route and status"),
+			add.add("refusals", "Requests and calls that were refused, by listener and code"),
 		);
 		add.seconds(
 			"task_stage",
@@ -215,22 +215,22 @@ impl Metrics {
 			stages,
 			answers,
 			refusals,
-			connections: add.new("connections", "Open connections, by listener"),
-			connections_refused: add.new(
+			connections: add.add("connections", "Open connections, by listener"),
+			connections_refused: add.add(
 				"connections_refused",
 				"Connections that were closed because there were too many, by listener",
 			),
 			uploads,
 			webhooks,
-			tasks: add.new("tasks", "Tasks that have not ended, by what they are"),
-			miners: add.new("miners", "Active registered miners, and those of them that are live"),
-			block: add.new("registry_block", "The finalized block to which the registry belongs"),
+			tasks: add.add("tasks", "Tasks that have not ended, by what they are"),
+			miners: add.add("miners", "Active registered miners, and those of them that are live"),
+			block: add.add("registry_block", "The finalized block to which the registry belongs"),
 			registry_age: add.seconds(
 				"registry_age",
 				"Since the registry was read",
 				Gauge::default(),
 			),
-			accepting: add.new("accepting", "1 while offers are taken, 0 when going down"),
+			accepting: add.add("accepting", "1 while offers are taken, 0 when going down"),
 			memory,
 			registry,
 		}
@@ -301,14 +301,14 @@ impl Metrics {
 	/// Everything in the text form of OpenMetrics, which Prometheus reads.
 	pub(crate) fn encode(&self, now: &Snapshot) -> String {
 		let set = |gauges: &Gauges, label, value, number: usize| {
-			gauges.get_or_create(&[(label, value)]).set(number as i64);
+			gauges.get_or_create(&[(label, value)]).set(number.cast_signed() as i64);
 		};
 		set(&self.tasks, "state", "queued", now.queued);
 		set(&self.tasks, "state", "running", now.running);
 		set(&self.miners, "state", "registered", now.registered);
 		set(&self.miners, "state", "live", now.live);
-		self.block.set(now.block as i64);
-		self.registry_age.set(now.registry_age.as_secs() as i64);
+		self.block.set(now.block.cast_signed());
+		self.registry_age.set(now.registry_age.as_secs().cast_signed());
 		self.accepting.set(now.accepting.into());
 		self.memory.set(resident_bytes().unwrap_or_default());
 		let mut text = String::new();
@@ -323,7 +323,7 @@ struct Adder<'a> {
 }
 
 impl Adder<'_> {
-	fn new<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+	fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
 		self.metric(name, help, M::default())
 	}
 
@@ -369,7 +369,7 @@ impl Webhooks {
 
 	/// So many have not been received.
 	pub(crate) fn pending(&self, messages: usize) {
-		self.pending.set(messages as i64);
+		self.pending.set(messages.cast_signed() as i64);
 	}
 }
 

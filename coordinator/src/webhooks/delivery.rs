@@ -63,7 +63,7 @@ impl Delivery {
 			WebhookEvent::Start => ("task.start", "start"),
 			WebhookEvent::Completed => ("task.completed", "completed"),
 		};
-		let time = DateTime::from_timestamp_millis(event.at as i64).unwrap_or_default();
+		let time = DateTime::from_timestamp_millis(event.at.cast_signed()).unwrap_or_default();
 		let timestamp = time.to_rfc3339_opts(SecondsFormat::Millis, true);
 		let body = Body { r#type: kind, timestamp, data: record.status() };
 		Some(Self {
