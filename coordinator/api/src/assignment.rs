@@ -188,7 +188,9 @@ mod tests {
 
 	fn set(places: &[usize]) -> MinerSet {
 		let mut set = MinerSet::default();
-		places.iter().for_each(|place| set.set(*place, true));
+		for place in places {
+			set.set(*place, true);
+		}
 		set
 	}
 
