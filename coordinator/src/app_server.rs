@@ -41,18 +41,27 @@ pub async fn serve_apps(
 	max_connections: usize,
 	stop: StopHandle,
 ) -> io::Result<()> {
+	let rpc = JsonRpc::new(methods(&service), max_connections, false, stop.clone());
+	let json_rpc = any(move |request: Request| rpc.clone().answer(request, |_| ()));
+	port.serve(max_connections, plain(service).route("/", json_rpc), stop).await
+}
+
+/// The JSON-RPC methods for apps.
+pub fn methods(service: &Arc<Service>) -> Methods {
 	let mut methods: Methods = AppMethods { service: service.clone() }.into_rpc().into();
 	let original = OriginalMethods { service: service.clone() }.into_rpc();
 	methods.merge(original).expect("no two methods have one name; qed");
-	let rpc = JsonRpc::new(methods, max_connections, false, stop.clone());
-	let router = Router::new()
-		.route("/", any(move |request: Request| rpc.clone().answer(request, |_| ())))
+	methods
+}
+
+/// What is served by plain HTTP.
+pub fn plain(service: Arc<Service>) -> Router {
+	Router::new()
 		.route("/health", get(health))
 		.route("/pictures/{task}/{index}", get(picture))
 		.with_state(service.clone())
 		.merge(clients::router(service))
-		.fallback(nothing_here);
-	port.serve(max_connections, router, stop).await
+		.fallback(nothing_here)
 }
 
 async fn health(State(service): State<Arc<Service>>) -> Response {

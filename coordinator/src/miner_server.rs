@@ -28,7 +28,7 @@ use cuckoo_coordinator_api::{
 use futures::StreamExt;
 use jsonrpsee::{
 	core::async_trait,
-	server::{ConnectionId, StopHandle},
+	server::{ConnectionId, Methods, StopHandle},
 	types::ErrorObjectOwned,
 	Extensions,
 };
@@ -53,9 +53,9 @@ pub async fn serve_miners(
 	max_connections: usize,
 	stop: StopHandle,
 ) -> io::Result<()> {
-	let methods = MinerMethods { service: service.clone(), challenges: Arc::default() };
-	let challenges = methods.challenges.clone();
-	let rpc = JsonRpc::new(methods.into_rpc().into(), max_connections, true, stop.clone());
+	let challenges = Challenges::default();
+	let methods = methods(&service, &challenges);
+	let rpc = JsonRpc::new(methods, max_connections, true, stop.clone());
 	let answer = {
 		let service = service.clone();
 		move |request: Request| {
@@ -66,12 +66,23 @@ pub async fn serve_miners(
 			})
 		}
 	};
-	let router = Router::new()
-		.route("/", any(answer))
+	port.serve(max_connections, plain(service).route("/", any(answer)), stop).await
+}
+
+/// By connection: what was last given to be signed and has not been answered.
+pub type Challenges = Arc<Mutex<HashMap<Connection, String>>>;
+
+/// The JSON-RPC methods for miners.
+pub fn methods(service: &Arc<Service>, challenges: &Challenges) -> Methods {
+	MinerMethods { service: service.clone(), challenges: challenges.clone() }.into_rpc().into()
+}
+
+/// What is served by plain HTTP.
+pub fn plain(service: Arc<Service>) -> Router {
+	Router::new()
 		.route("/pictures/{task}/{attempt}/{index}", put(upload))
 		.fallback(nothing_here)
-		.with_state(Uploads { service, running: Arc::default() });
-	port.serve(max_connections, router, stop).await
+		.with_state(Uploads { service, running: Arc::default() })
 }
 
 async fn nothing_here() -> Response {
@@ -183,8 +194,7 @@ fn too_large(limit: usize) -> Refusal {
 
 struct MinerMethods {
 	service: Arc<Service>,
-	/// By connection: what was last given to be signed and has not been answered.
-	challenges: Arc<Mutex<HashMap<Connection, String>>>,
+	challenges: Challenges,
 }
 
 /// Every call comes over a connection that has a number.

@@ -7,4 +7,5 @@ mod crash;
 mod draws;
 mod miners;
 mod program;
+mod random_input;
 mod restart;
