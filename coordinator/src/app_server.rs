@@ -46,11 +46,9 @@ pub async fn serve_apps(
 	max_connections: usize,
 	stop: StopHandle,
 ) -> io::Result<()> {
-	let mut methods: Methods = AppMethods { service: service.clone() }.into_rpc().into();
-	let original = OriginalMethods { service: service.clone() }.into_rpc();
-	methods.merge(original).expect("no two methods have one name; qed");
 	let counted = service.metrics().listener("apps");
-	let rpc = JsonRpc::new(methods, max_connections, false, counted.clone(), stop.clone());
+	let rpc =
+		JsonRpc::new(methods(&service), max_connections, false, counted.clone(), stop.clone());
 	let root = move |request: Request| {
 		let rpc = rpc.clone();
 		async move {
@@ -61,16 +59,29 @@ pub async fn serve_apps(
 			}
 		}
 	};
-	let router = Router::new()
+	let router = plain(service)
 		.route("/", any(root))
+		.layer(from_fn_with_state(counted.clone(), count_answer));
+	port.serve(max_connections, counted, router, stop).await
+}
+
+/// The JSON-RPC methods for apps.
+pub fn methods(service: &Arc<Service>) -> Methods {
+	let mut methods: Methods = AppMethods { service: service.clone() }.into_rpc().into();
+	let original = OriginalMethods { service: service.clone() }.into_rpc();
+	methods.merge(original).expect("no two methods have one name; qed");
+	methods
+}
+
+/// What is served by plain HTTP.
+pub fn plain(service: Arc<Service>) -> Router {
+	Router::new()
 		.route("/pictures/{task}/{index}", get(picture))
 		.with_state(service.clone())
 		.merge(probes::router(service.clone()))
 		.merge(status_page::router(service.clone()))
 		.merge(clients::router(service))
 		.fallback(nothing_here)
-		.layer(from_fn_with_state(counted.clone(), count_answer));
-	port.serve(max_connections, counted, router, stop).await
 }
 
 async fn picture(

@@ -30,7 +30,7 @@ use cuckoo_coordinator_api::{
 use futures::StreamExt;
 use jsonrpsee::{
 	core::async_trait,
-	server::{ConnectionId, StopHandle},
+	server::{ConnectionId, Methods, StopHandle},
 	types::ErrorObjectOwned,
 	Extensions,
 };
@@ -55,10 +55,9 @@ pub async fn serve_miners(
 	max_connections: usize,
 	stop: StopHandle,
 ) -> io::Result<()> {
-	let methods = MinerMethods { service: service.clone(), challenges: Arc::default() };
-	let challenges = methods.challenges.clone();
+	let challenges = Challenges::default();
+	let methods = methods(&service, &challenges);
 	let counted = service.metrics().listener("miners");
-	let methods = methods.into_rpc().into();
 	let rpc = JsonRpc::new(methods, max_connections, true, counted.clone(), stop.clone());
 	let answer = {
 		let service = service.clone();
@@ -70,13 +69,26 @@ pub async fn serve_miners(
 			})
 		}
 	};
-	let router = Router::new()
+	let router = plain(service)
 		.route("/", any(answer))
+		.layer(from_fn_with_state(counted.clone(), count_answer));
+	port.serve(max_connections, counted, router, stop).await
+}
+
+/// By connection: what was last given to be signed and has not been answered.
+pub type Challenges = Arc<Mutex<HashMap<Connection, String>>>;
+
+/// The JSON-RPC methods for miners.
+pub fn methods(service: &Arc<Service>, challenges: &Challenges) -> Methods {
+	MinerMethods { service: service.clone(), challenges: challenges.clone() }.into_rpc().into()
+}
+
+/// What is served by plain HTTP.
+pub fn plain(service: Arc<Service>) -> Router {
+	Router::new()
 		.route("/pictures/{task}/{attempt}/{index}", put(upload))
 		.fallback(nothing_here)
 		.with_state(Uploads { service, running: Arc::default() })
-		.layer(from_fn_with_state(counted.clone(), count_answer));
-	port.serve(max_connections, counted, router, stop).await
 }
 
 async fn nothing_here() -> Response {
@@ -191,8 +203,7 @@ fn too_large(limit: usize) -> Refusal {
 
 struct MinerMethods {
 	service: Arc<Service>,
-	/// By connection: what was last given to be signed and has not been answered.
-	challenges: Arc<Mutex<HashMap<Connection, String>>>,
+	challenges: Challenges,
 }
 
 /// Every call comes over a connection that has a number.

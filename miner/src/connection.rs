@@ -256,7 +256,7 @@ fn check_identity(expected: &Audience, genesis: &str, coordinator: &str) -> Resu
 }
 
 /// Pictures go to the same host and port, by HTTP.
-fn upload_base(endpoint: &str) -> Result<Url, String> {
+pub fn upload_base(endpoint: &str) -> Result<Url, String> {
 	let mut url = Url::parse(endpoint).map_err(|error| format!("it is no URL: {error}"))?;
 	let scheme = match url.scheme() {
 		"ws" => "http",

@@ -309,7 +309,7 @@ fn lease_over() -> String {
 }
 
 /// What to render for an assignment; the error names what cannot be rendered.
-fn job(assignment: &Assignment) -> Result<RenderJob, String> {
+pub fn job(assignment: &Assignment) -> Result<RenderJob, String> {
 	if TaskId::parse(assignment.task_id.as_str()).is_none() {
 		return Err("the task id is malformed".into());
 	}

@@ -125,6 +125,13 @@ impl Miner {
 		(slots, free)
 	}
 
+	/// Whether it could take a task now, from what is known of it.
+	#[cfg(test)]
+	pub(super) fn is_waiting(&self) -> bool {
+		let link = self.link.as_ref().filter(|link| self.registered && link.live && link.polling);
+		link.is_some_and(|link| self.occupied() < link.slots)
+	}
+
 	/// The miner stops letting leases lie.
 	pub(super) fn set_polling(&mut self, polling: bool) {
 		if let Some(link) = &mut self.link {

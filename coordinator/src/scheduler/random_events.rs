@@ -1,4 +1,9 @@
 //! The scheduler under random sequences of events, with what must always hold checked after each.
+//!
+//! Between it and its miners lies the worst of networks: whatever was once handed out may be answered at
+//! any time later, any number of times, in any order, by anybody, or never; an assignment may not arrive.
+//! Miners lie about tasks, attempts and leases. Time jumps, and at a restart the system's clock may be
+//! set to anything.
 
 use super::tests::{login, operator, registration, registry, request};
 use super::*;
@@ -35,8 +40,14 @@ enum Event {
 	Heard {
 		miner: u8,
 	},
+	/// The assignment may be lost on its way.
 	PickUp {
 		miner: u8,
+		arrives: bool,
+	},
+	/// Of a picture, by whoever knows the lease.
+	Upload {
+		held: usize,
 	},
 	/// By the holder of an assignment, current or not.
 	Heartbeat {
@@ -55,6 +66,11 @@ enum Event {
 		held: usize,
 		miner: u8,
 	},
+	/// The holder of an assignment says something about one that it was never given.
+	Lie {
+		held: usize,
+		lie: Lie,
+	},
 	Register {
 		miners: u8,
 		weight: u128,
@@ -62,8 +78,21 @@ enum Event {
 	Pass {
 		ms: Millis,
 	},
-	/// Another scheduler goes on with what was published.
-	Restart,
+	/// Another scheduler goes on with what was published, after an orderly end or a crash. The system's
+	/// clock may have been set.
+	Restart {
+		orderly: bool,
+		clock: i64,
+	},
+}
+
+/// What of an assignment is made up.
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+	Task,
+	LaterAttempt,
+	EarlierAttempt,
+	Lease,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -85,17 +114,23 @@ fn event() -> impl Strategy<Value = Event> {
 		1 => (0..MINERS).prop_map(|miner| Event::Disconnect { miner }),
 		1 => (0..MINERS).prop_map(|miner| Event::LogOut { miner }),
 		4 => (0..MINERS).prop_map(|miner| Event::Heard { miner }),
-		12 => (0..MINERS).prop_map(|miner| Event::PickUp { miner }),
+		12 => (0..MINERS, prop::bool::weighted(0.9))
+			.prop_map(|(miner, arrives)| Event::PickUp { miner, arrives }),
+		2 => index.clone().prop_map(|held| Event::Upload { held }),
 		4 => index.clone().prop_map(|held| Event::Heartbeat { held }),
 		8 => (index.clone(), prop::bool::weighted(0.8))
 			.prop_map(|(held, good)| Event::Submit { held, good }),
 		3 => (index.clone(), reason).prop_map(|(held, reason)| Event::Fail { held, reason }),
-		1 => (index, 0..MINERS).prop_map(|(held, miner)| Event::Steal { held, miner }),
+		1 => (index.clone(), 0..MINERS).prop_map(|(held, miner)| Event::Steal { held, miner }),
+		1 => (index, prop::sample::select(vec![
+			Lie::Task, Lie::LaterAttempt, Lie::EarlierAttempt, Lie::Lease,
+		])).prop_map(|(held, lie)| Event::Lie { held, lie }),
 		1 => (0_u8..64, 0_u128..1000)
 			.prop_map(|(miners, weight)| Event::Register { miners, weight }),
-		4 => prop::sample::select(vec![1, 200, 3_000, 6_000, 16_000, 31_000])
+		4 => prop::sample::select(vec![1, 200, 3_000, 6_000, 16_000, 31_000, 90_000])
 			.prop_map(|ms| Event::Pass { ms }),
-		1 => Just(Event::Restart),
+		1 => (any::<bool>(), prop::sample::select(vec![-3_600_000, -6_000, 0, 6_000, 3_600_000]))
+			.prop_map(|(orderly, clock)| Event::Restart { orderly, clock }),
 	]
 }
 
@@ -184,6 +219,35 @@ impl World {
 		Ok(())
 	}
 
+	/// Nothing that a miner may say about a lease works for this one, and none of it changes the task.
+	fn is_refused(&mut self, miner: u8, made_up: &Assignment) {
+		let Assignment { task_id, attempt, lease, .. } = made_up.clone();
+		let (now, operator) = (self.now, operator(miner));
+		// Whatever is due happens first.
+		self.scheduler.tick(now, &mut self.rng);
+		let task = |world: &Self| Some(world.scheduler.tasks.get(&task_id)?.record.clone());
+		let before = task(self);
+		let beat =
+			Heartbeat { task_id: task_id.clone(), attempt, lease: lease.clone(), step: u32::MAX };
+		let report = FailureReport {
+			task_id: task_id.clone(),
+			attempt,
+			lease: lease.clone(),
+			reason: FailureReason::Internal,
+			message: String::new(),
+		};
+		let scheduler = &mut self.scheduler;
+		assert!(scheduler.heartbeat(operator, &beat, now, &mut self.rng).is_err());
+		assert!(scheduler.fail(operator, &report, now, &mut self.rng).is_err());
+		assert!(scheduler.uploading(&task_id, attempt, &lease, now).is_err());
+		assert!(self.submit(miner, made_up, true).is_err());
+		let after = task(self);
+		// It may have been leased, to whoever is free now: the liar was heard of.
+		if before.as_ref().is_none_or(|task| task.state != TaskState::Queued) {
+			assert_eq!(before, after);
+		}
+	}
+
 	fn apply(&mut self, event: Event) {
 		let (now, rng) = (self.now, &mut self.rng);
 		match event {
@@ -215,11 +279,22 @@ impl World {
 			Event::Disconnect { miner } => self.scheduler.disconnect(operator(miner), now, rng),
 			Event::LogOut { miner } => self.scheduler.log_out(operator(miner), now, rng),
 			Event::Heard { miner } => self.scheduler.heard(operator(miner), now, rng),
-			Event::PickUp { miner } => {
+			Event::PickUp { miner, arrives } => {
 				if let Some(held) = self.scheduler.pick_up(operator(miner), now, rng) {
 					let failed = self.failed_on.entry(held.task_id.clone()).or_default();
 					assert!(!failed.contains(&miner), "a miner was given again what it failed");
-					self.held.push((miner, held));
+					let least = self.scheduler.options.lease_ms;
+					assert!((least..=600_000).contains(&held.lease_ms), "{}", held.lease_ms);
+					if arrives {
+						self.held.push((miner, held));
+					}
+				}
+			},
+			Event::Upload { held } => {
+				if let Some((_, held)) = self.held(held) {
+					let Assignment { task_id, attempt, lease, .. } = &held;
+					let taken = self.scheduler.uploading(task_id, *attempt, lease, now).is_ok();
+					assert_eq!(taken, self.is_current(&held) || self.is_late(&held));
 				}
 			},
 			Event::Heartbeat { held } => {
@@ -266,12 +341,32 @@ impl World {
 					}
 				}
 			},
+			Event::Lie { held, lie } => {
+				if let Some((miner, mut held)) = self.held(held) {
+					match lie {
+						Lie::Task => held.task_id = TaskId::from_bytes([0; 16]),
+						Lie::LaterAttempt => held.attempt += 1,
+						Lie::EarlierAttempt => held.attempt -= 1,
+						Lie::Lease => held.lease = "0".repeat(32),
+					}
+					self.is_refused(miner, &held);
+				}
+			},
 			Event::Register { miners, weight } => {
 				self.registered = (miners, weight);
 				self.scheduler.set_registry(&registrations(miners, weight), now, rng);
 			},
-			Event::Restart => {
+			Event::Restart { orderly, clock } => {
+				if orderly {
+					self.scheduler.drain(now);
+					self.check();
+					assert!(self.scheduler.offer(request(None), now, &mut self.rng).is_err());
+				}
 				self.check_published();
+				// As the service's clock does: it never starts before the latest time on record.
+				let latest = self.published.values().map(|record| record.changed_at).max();
+				let system = self.now.saturating_add_signed(clock);
+				self.now = system.max(latest.unwrap_or_default());
 				let mut unfinished: Vec<TaskRecord> = self
 					.published
 					.values()
@@ -342,6 +437,8 @@ impl World {
 			assert!(task.record.deadline > self.now);
 		}
 
+		self.check_timers();
+
 		// Exactly the miners that could take a task of a model are in its pool.
 		for view in scheduler.miners() {
 			let n: u8 = view.stash.trim_start_matches("stash ").parse().unwrap();
@@ -351,13 +448,49 @@ impl World {
 				let place =
 					scheduler.roll.place(&operator(n)).expect("the view is of a registered one");
 				let pooled = scheduler.pools.get(model).is_some_and(|pool| pool.contains(place));
+				let serves = view.models.iter().any(|served| served == model);
+				assert_eq!(pooled, serves && miner.is_waiting() && !scheduler.draining);
 				if pooled {
 					assert!(view.live && occupied < view.slots as usize);
-					assert!(view.models.iter().any(|served| served == model));
 				}
 			}
 		}
 		assert!(scheduler.pools.values().all(|pool| !pool.is_empty()));
+	}
+
+	/// What is to happen by itself is exactly what the state asks for: nothing is forgotten, and nothing
+	/// is left over.
+	fn check_timers(&self) {
+		let scheduler = &self.scheduler;
+		let mut expected = Vec::new();
+		for (id, task) in &scheduler.tasks {
+			expected.push((task.record.deadline, Timer::Deadline(id.clone())));
+			let lease = task.hold.iter().map(|hold| (hold.expires, Timer::Lease(id.clone())));
+			expected.extend(lease);
+		}
+		for (operator, miner) in &scheduler.miners {
+			let until = miner.releasing.iter();
+			expected.extend(until.map(|(id, at)| (*at, Timer::Release(*operator, id.clone()))));
+		}
+		expected.sort();
+		let is_stale = |timer: &&(Millis, Timer)| matches!(timer.1, Timer::Stale(_));
+		let (stale, others): (Vec<_>, Vec<_>) = scheduler.timers.iter().partition(is_stale);
+		assert_eq!(others.into_iter().cloned().collect::<Vec<_>>(), expected);
+		let live = scheduler.live_miners();
+		assert!(live <= stale.len() && stale.len() <= scheduler.miners.len(), "{stale:?}");
+	}
+
+	/// A miner that was drawn could be drawn: it is live, serves the model and has not failed the task.
+	fn check_drawn(&self, record: &TaskRecord, lease: &LeaseRecord) {
+		let current = self.scheduler.tasks.get(&record.id).map(|task| &task.record);
+		if current.is_none_or(|now| now.lease.as_ref() != Some(lease)) {
+			return;
+		}
+		let views = self.scheduler.miners();
+		let view = views.iter().find(|view| view.stash == lease.miner);
+		let view = view.expect("a miner that is not registered was drawn");
+		assert!(view.live && view.models.contains(&record.spec.model), "{view:?}");
+		assert!(!record.excluded(record.changed_at).contains(&lease.operator));
 	}
 
 	/// What the scheduler publishes is consistent with itself: an end is told exactly once and last,
@@ -376,7 +509,11 @@ impl World {
 				continue;
 			};
 			let log = self.logs.entry(record.id.clone()).or_default();
-			log.push(event);
+			log.push(event.clone());
+			if let What::Leased(lease) = &event.what {
+				self.check_drawn(&record, lease);
+			}
+			let log = &self.logs[&record.id];
 			assert_eq!(TaskRecord::rebuild(log.clone()).as_ref(), Some(&record));
 			self.published.insert(record.id.clone(), record.clone());
 			assert!(!self.ended.contains_key(&record.id), "something after the end");

@@ -31,6 +31,11 @@ impl Timers {
 		self.0.remove(&(at, timer));
 	}
 
+	#[cfg(test)]
+	pub(super) fn iter(&self) -> impl Iterator<Item = &(Millis, Timer)> {
+		self.0.iter()
+	}
+
 	/// The next timer whose time is not after `now`.
 	pub(super) fn pop_due(&mut self, now: Millis) -> Option<Timer> {
 		if self.0.first()?.0 > now {

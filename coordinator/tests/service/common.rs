@@ -45,6 +45,9 @@ pub const MODEL: &str = "plumbing";
 /// Genesis hash of the chain of these tests.
 pub const GENESIS: [u8; 32] = [7; 32];
 
+/// Most connections to each listener: more than any test or bench makes.
+const MAX_CONNECTIONS: usize = 16_384;
+
 /// A running coordinator; it stops when this is dropped.
 pub struct Coordinator {
 	pub service: Arc<Service>,
@@ -140,8 +143,8 @@ impl Coordinator {
 		let metrics = Port::bind(loopback(0), None, "metrics", "--metrics-listen").await.unwrap();
 		let (stop_handle, stop) = stop_channel();
 		let addresses = [&apps, &miners, &metrics].map(|at| at.address().unwrap().to_string());
-		tokio::spawn(serve_apps(apps, service.clone(), 64, stop_handle.clone()));
-		tokio::spawn(serve_miners(miners, service.clone(), 64, stop_handle.clone()));
+		tokio::spawn(serve_apps(apps, service.clone(), MAX_CONNECTIONS, stop_handle.clone()));
+		tokio::spawn(serve_miners(miners, service.clone(), MAX_CONNECTIONS, stop_handle.clone()));
 		tokio::spawn(serve_metrics(metrics, service.clone(), stop_handle));
 		let keeper = tokio::spawn({
 			let service = service.clone();
@@ -353,6 +356,11 @@ impl TestMiner {
 	/// The result that an honest miner signs.
 	pub fn result(held: &Assignment) -> TaskResult {
 		let digest = |index| hex::encode(blake2_256(&pixels(&held.spec, index)));
+		Self::result_with(held, digest)
+	}
+
+	/// The result of a miner whose pictures have these digests.
+	pub fn result_with(held: &Assignment, digest: impl Fn(u32) -> String) -> TaskResult {
 		TaskResult {
 			task_id: held.task_id.clone(),
 			attempt: held.attempt,

@@ -42,6 +42,8 @@ const MINERS: usize = 10;
 const APPS: usize = 4;
 /// Tasks that may wait or be at work at once.
 const OPEN: usize = 100;
+/// The time in which it is to answer again. Counted, not asserted: the machine may be busy.
+const PROMISED: Duration = Duration::from_secs(5);
 /// For the child: its directory and ports.
 const CHILD: &str = "CUCKOO_CRASH_CHILD";
 
@@ -74,9 +76,8 @@ async fn child() {
 	std::future::pending::<()>().await;
 }
 
-/// Starts the child; it, and how long it took until it was ready.
-fn start(dir: &Path, [apps, miners]: [u16; 2]) -> (Child, Duration) {
-	let begin = Instant::now();
+/// Starts the child.
+fn start(dir: &Path, [apps, miners]: [u16; 2]) -> Child {
 	let mut child = Command::new(env::current_exe().unwrap())
 		.args(["crash::child", "--exact", "--ignored", "--nocapture"])
 		.env(CHILD, format!("{}|{apps}|{miners}", dir.display()))
@@ -86,7 +87,7 @@ fn start(dir: &Path, [apps, miners]: [u16; 2]) -> (Child, Duration) {
 	let lines = BufReader::new(child.stdout.take().unwrap()).lines();
 	let ready = lines.map_while(Result::ok).any(|line| line == "ready");
 	assert!(ready, "the coordinator does not start");
-	(child, begin.elapsed())
+	child
 }
 
 /// What the outside knows.
@@ -209,22 +210,25 @@ async fn what_was_promised_outlives_kill_9() {
 	let dir = tempfile::tempdir().unwrap();
 	let free = || TcpListener::bind("127.0.0.1:0").unwrap();
 	let ports = [free(), free()].map(|listener| listener.local_addr().unwrap().port());
-	let (mut child, first) = start(dir.path(), ports);
+	let mut child = start(dir.path(), ports);
 	let (seen, stop) = (Shared::default(), Arc::new(AtomicBool::new(false)));
 	let miners: Vec<_> =
 		keys().into_iter().map(|key| tokio::spawn(mine(key, ports[1], seen.clone()))).collect();
 	let apps: Vec<_> =
 		(0..APPS).map(|_| tokio::spawn(offer(ports[0], seen.clone(), stop.clone()))).collect();
 
-	let mut slowest = Duration::ZERO;
+	// From the kill until it answers again.
+	let mut away = Vec::new();
 	for _ in 0..kills {
 		let alive = rand::thread_rng().gen_range(50..700);
 		sleep(Duration::from_millis(alive)).await;
+		let killed = Instant::now();
 		// SIGKILL: it has no chance to tidy up.
 		child.kill().unwrap();
 		child.wait().unwrap();
-		let (next, took) = tokio::task::block_in_place(|| start(dir.path(), ports));
-		(child, slowest) = (next, slowest.max(took));
+		child = tokio::task::block_in_place(|| start(dir.path(), ports));
+		app_client(ports[0]).info().await.unwrap();
+		away.push(killed.elapsed());
 	}
 	stop.store(true, Ordering::Relaxed);
 	for app in apps {
@@ -278,13 +282,15 @@ async fn what_was_promised_outlives_kill_9() {
 		assert_eq!(TaskRecord::rebuild(events), store.task(id).unwrap());
 	}
 	let repeated = seen.repeated;
+	away.sort_unstable();
+	let [median, most] = [away[away.len() / 2], away[away.len() - 1]].map(|t| t.as_secs_f32());
+	let late = away.iter().filter(|time| **time > PROMISED).count();
 	println!(
 		"killed {kills} times; {} tasks accepted: {done} done, {cancelled} cancelled, 0 lost, 0 \
-		accepted twice; {repeated} results sent again; {done} pictures readable; ready after {:.2} s, \
-		after a kill within {:.2} s",
+		accepted twice; {repeated} results sent again; {done} pictures readable; answering again after \
+		{median:.2} s in the median, {most:.2} s at most; {late} times after more than {} s",
 		accepted.len(),
-		first.as_secs_f32(),
-		slowest.as_secs_f32()
+		PROMISED.as_secs()
 	);
 	assert!(done > kills, "nothing much was done");
 }

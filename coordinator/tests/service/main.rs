@@ -9,5 +9,6 @@ mod miners;
 mod outside;
 mod page;
 mod program;
+mod random_input;
 mod restart;
 mod webhooks;

@@ -43,7 +43,7 @@ async fn the_examples_for_the_shell_work() {
 #[tokio::test]
 async fn the_examples_for_python_work() {
 	let coordinator = serving().await;
-	let (dir, python) = (tempfile::tempdir().unwrap(), python());
+	let (dir, python) = (tempfile::tempdir().unwrap(), python("openai"));
 	let examples = examples("python");
 	assert_eq!(examples.len(), 2);
 	for example in examples {

@@ -6,6 +6,7 @@ mod openai;
 mod openapi;
 mod original;
 pub mod packages;
+mod schemathesis;
 mod tasks;
 
 use crate::common::*;

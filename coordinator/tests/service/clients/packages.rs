@@ -1,4 +1,5 @@
-//! OpenAI's own packages for Python and Node.js, as apps install them. They are installed once, into the
+//! OpenAI's own packages for Python and Node.js, as apps install them, and what else comes from PyPI.
+//! They are installed once, into the
 //! target directory, in the versions that `coordinator/tests/clients` names.
 
 use super::*;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 /// The scripts and what they need.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// Longest time that a script may take.
-const SCRIPT_TIME: Duration = Duration::from_mins(2);
+const SCRIPT_TIME: Duration = Duration::from_mins(30);
 
 /// A directory of that name with a copy of these files of `scripts`, made ready by `install` when they are
 /// not what they were the last time. Tests that run at the same time wait for each other.
@@ -49,11 +50,12 @@ pub fn install<const N: usize>(dir: &Path, program: impl AsRef<OsStr>, args: [&s
 	assert!(!failed(&output), "{name} {args:?} fails: {said}");
 }
 
-/// A Python that has the package.
-pub fn python() -> PathBuf {
-	let dir = installed("openai-python", Path::new(SCRIPTS), &["requirements.txt"], |dir| {
+/// A Python with the packages that `requirements-NAME.txt` lists.
+pub fn python(name: &str) -> PathBuf {
+	let requirements = format!("requirements-{name}.txt");
+	let dir = installed(&format!("{name}-python"), Path::new(SCRIPTS), &[&requirements], |dir| {
 		install(dir, "python3", ["-m", "venv", "--clear", "venv"]);
-		let pip = ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"];
+		let pip = ["-m", "pip", "install", "--quiet", "--requirement", &requirements];
 		install(dir, dir.join("venv/bin/python"), pip);
 	});
 	dir.join("venv/bin/python")
@@ -93,7 +95,7 @@ async fn check(program: impl AsRef<OsStr>, script: &Path) {
 
 #[tokio::test]
 async fn the_package_for_python_works() {
-	check(python(), &Path::new(SCRIPTS).join("openai_client.py")).await;
+	check(python("openai"), &Path::new(SCRIPTS).join("openai_client.py")).await;
 }
 
 #[tokio::test]

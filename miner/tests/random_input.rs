@@ -1,0 +1,11 @@
+//! The targets of scripts/fuzz for what coordinators send, with its seeds and what it once found.
+
+#[path = "../../fuzz/src/replay.rs"]
+mod replay;
+#[path = "../../fuzz/src/miner.rs"]
+mod targets;
+
+#[test]
+fn what_was_once_found_stays_solved() {
+	replay::replay(&targets::TARGETS);
+}
