@@ -48,5 +48,8 @@ pub fn texts(data: &[u8]) {
 	}
 }
 
+/// What takes input as it comes.
+type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("candidates", candidates), ("texts", texts)];
+pub const TARGETS: [(&str, Target); 2] = [("candidates", candidates), ("texts", texts)];

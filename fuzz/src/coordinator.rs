@@ -83,14 +83,14 @@ fn small() -> TaskRequest {
 impl World {
 	fn new() -> Self {
 		let runtime = Runtime::new().expect("a runtime can be made");
-		let _inside = runtime.enter();
+		let inside = runtime.enter();
 		let identity = Identity {
 			genesis: audience().genesis,
 			operator: audience().coordinator,
 			operator_address: "operator".into(),
 			stash: "stash".into(),
 		};
-		let store = Store::in_memory(Retention { age_ms: 1000, bytes: 1 << 20 });
+		let store = Store::in_memory(Retention { age_ms: 1000, bytes: 1 << 20, draws: 100 });
 		let store = store.expect("memory can be written");
 		let options = SchedulerOptions {
 			max_queued: 100,
@@ -111,7 +111,7 @@ impl World {
 		};
 		let snapshot =
 			RegistrySnapshot { block: 1, miners: vec![miner], ..RegistrySnapshot::default() };
-		let (_registry, registries) = watch::channel(Arc::new(snapshot));
+		let (registry, registries) = watch::channel(Arc::new(snapshot));
 		let keeper = service.clone();
 		runtime.spawn(async move { keeper.run(registries).await });
 		while service.health().finalized_block == 0 {
@@ -121,9 +121,9 @@ impl World {
 		let apps = (app_server::plain(service.clone()), app_server::methods(&service));
 		let miners =
 			(miner_server::plain(service.clone()), miner_server::methods(&service, &challenges));
-		drop(_inside);
+		drop(inside);
 		let (session, held) = (String::new(), None);
-		Self { runtime, service, challenges, apps, miners, session, held, _registry }
+		Self { runtime, service, challenges, apps, miners, session, held, _registry: registry }
 	}
 
 	/// Sees that the miner is logged in and holds a task.
@@ -283,8 +283,11 @@ pub fn task_request(data: &[u8]) {
 	assert_eq!((&read, read.digest()), (&spec, spec.digest()));
 }
 
+/// What takes input as it comes.
+type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
 	("app_http", app_http),
 	("app_rpc", app_rpc),
 	("miner_http", miner_http),

@@ -14,11 +14,9 @@ use std::collections::BTreeSet;
 
 /// The answer to a call.
 pub fn answer(data: &[u8]) {
-	if let Ok(assignment) = serde_json::from_slice::<Option<Assignment>>(data) {
-		for assignment in assignment {
-			if let Ok(job) = job(&assignment) {
-				job.request.validate().expect("what is rendered is within the limits");
-			}
+	if let Ok(Some(assignment)) = serde_json::from_slice::<Option<Assignment>>(data) {
+		if let Ok(job) = job(&assignment) {
+			job.request.validate().expect("what is rendered is within the limits");
 		}
 	}
 	let _ = serde_json::from_slice::<Challenge>(data);
@@ -64,5 +62,8 @@ pub fn endpoints(data: &[u8]) {
 	}
 }
 
+/// What takes input as it comes.
+type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("answer", answer), ("endpoints", endpoints)];
+pub const TARGETS: [(&str, Target); 2] = [("answer", answer), ("endpoints", endpoints)];

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+/// What takes input as it comes.
+type Target = fn(&[u8]);
+
 /// Calls each target with every file that there is for it.
-pub fn replay(targets: &[(&str, fn(&[u8]))]) {
+pub fn replay(targets: &[(&str, Target)]) {
 	let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("fuzz"));
 	let fuzz =
 		fuzz.into_iter().find(|dir| dir.join("seeds").exists()).expect("it is in the checkout");

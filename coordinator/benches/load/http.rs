@@ -25,13 +25,12 @@ impl Http {
 	pub async fn send(&self, line: &str, headers: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
 		let _permit = self.free.acquire().await.map_err(io::Error::other)?;
 		let idle = self.idle.lock().pop();
-		let mut connection = match idle {
-			Some(connection) => connection,
-			None => {
-				let stream = TcpStream::connect(&self.address).await?;
-				stream.set_nodelay(true)?;
-				BufReader::new(stream)
-			},
+		let mut connection = if let Some(connection) = idle {
+			connection
+		} else {
+			let stream = TcpStream::connect(&self.address).await?;
+			stream.set_nodelay(true)?;
+			BufReader::new(stream)
 		};
 		let length = body.len();
 		let head = format!(

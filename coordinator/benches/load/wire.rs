@@ -158,7 +158,8 @@ async fn under_load(process: &Process, miners: usize, args: &Args) -> Vec<TaskId
 		let before = (process.processor(), processor("self"));
 		let run = run(&load, *rate, Duration::from_secs(args.seconds)).await;
 		let took = run.begin.elapsed().as_secs_f64();
-		let cores = |after: Duration, before: Duration| (after - before).as_secs_f64() / took;
+		let cores =
+			|after: Duration, before: Duration| after.saturating_sub(before).as_secs_f64() / took;
 		let cores = [cores(process.processor(), before.0), cores(processor("self"), before.1)];
 		report(miners, *rate, &run, cores, process);
 		if let Some(trouble) = load.trouble.lock().take() {
@@ -189,7 +190,9 @@ async fn run(load: &Arc<Load>, rate: u64, lasts: Duration) -> Arc<Run> {
 		}
 	};
 	if timeout(PATIENCE, all).await.is_err() {
-		offers.iter().for_each(|offer| offer.abort());
+		for offer in &offers {
+			offer.abort();
+		}
 	}
 	run
 }

@@ -96,8 +96,7 @@ enum Lie {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-	let any = any::<prop::sample::Index>();
-	let index = any.prop_map(|index| index.index(1 << 16));
+	let index = any::<prop::sample::Index>().prop_map(|index| index.index(1 << 16));
 	let reason = prop::sample::select(vec![
 		FailureReason::Capacity,
 		FailureReason::ShuttingDown,
