@@ -24,7 +24,7 @@ pub(super) const UNFINISHED: TableDefinition<u64, &[u8]> = TableDefinition::new(
 pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ended");
 /// All that happened: by task and number of the event, from 1.
 pub(super) const EVENTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
-/// How miners were drawn: by task and attempt. At attempt 0 stands the [`Drawn`] task itself, so that no
+/// How miners were drawn: by task and attempt. At attempt 0 stands the [`DrawnTask`] itself, so that no
 /// number is missing even if nobody was drawn for it. Kept longer than the tasks.
 pub(super) const DRAWS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("draws");
 /// Uploaded pictures: by task, attempt and index.
@@ -52,7 +52,7 @@ const PRUNED: usize = 1000;
 /// The task to which draws belong.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Drawn {
+struct DrawnTask {
 	id: TaskId,
 	hash: Hex<32>,
 }
@@ -97,7 +97,7 @@ impl<'t> Tables<'t> {
 		if from.is_none() {
 			self.ids.insert(record.id.as_str(), sequence)?;
 			self.meta.insert(NEXT_SEQUENCE, sequence + 1)?;
-			let drawn = Drawn { id: record.id.clone(), hash: Hex(record.spec.digest()) };
+			let drawn = DrawnTask { id: record.id.clone(), hash: Hex(record.spec.digest()) };
 			self.draws.insert((sequence, 0), &*encode(&drawn)?)?;
 		}
 		if let Some(draw) = draw {
@@ -206,7 +206,7 @@ impl<'t> Tables<'t> {
 				break;
 			}
 			let drawn = self.draws.remove((sequence, 0))?.map(|drawn| decode(drawn.value()));
-			if let Some(Drawn { id, .. }) = drawn.transpose()? {
+			if let Some(DrawnTask { id, .. }) = drawn.transpose()? {
 				self.ids.remove(id.as_str())?;
 			}
 			self.draws.retain_in((sequence, 0)..=(sequence, u32::MAX), |_, _| false)?;
@@ -301,7 +301,7 @@ pub(super) fn assignments_of(
 		if records.len() == most {
 			break;
 		}
-		let Drawn { hash, .. } = decode(value.value())?;
+		let DrawnTask { hash, .. } = decode(value.value())?;
 		records.push(AssignmentRecord { sequence, task_hash: hash, draws: Vec::new() });
 	}
 	Ok(records)

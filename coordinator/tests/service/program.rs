@@ -110,7 +110,7 @@ fn bad_arguments_are_explained() {
 		(&["--nonsense"], "--nonsense"),
 		(&["audit"], "--coordinator"),
 		(&["audit", "--coordinator", "http://x", "--task", "7"], "--task"),
-		(&["audit", "--log", "x", "--from", "-1"], "--from"),
+		(&["audit", "--log", "x", "--from", "y"], "--from"),
 	] {
 		let (code, stderr) = run(args);
 		assert_eq!(code, Some(2), "{stderr}");
