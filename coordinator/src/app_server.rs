@@ -7,13 +7,16 @@ use crate::clients::{
 	self,
 	original::{OriginalApiServer, OriginalMethods},
 };
+use crate::connections::ConnectionLimits;
+use crate::gate::{identify, Caller};
 use crate::listener::{refuse, JsonRpc, Port};
 use crate::metrics::count_answer;
 use crate::probes;
+use crate::scheduler::App;
 use crate::service::{unknown_task, Service};
 use crate::status_page;
 use axum::{
-	extract::{Path, Request, State},
+	extract::{rejection::QueryRejection, Path, Query, Request, State},
 	http::header::CONTENT_TYPE,
 	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
@@ -21,7 +24,7 @@ use axum::{
 	Router,
 };
 use cuckoo_coordinator_api::{
-	app::{AppApiServer, CoordinatorInfo, MinerView, Quote, MAX_WAIT_SECONDS},
+	app::{AccountView, AppApiServer, CoordinatorInfo, MinerView, Quote, MAX_WAIT_SECONDS},
 	assignment::AssignmentProof,
 	error::{Code, Refusal},
 	task::{TaskId, TaskRequest, TaskStatus},
@@ -30,12 +33,14 @@ use jsonrpsee::{
 	core::{async_trait, SubscriptionResult},
 	server::{Methods, PendingSubscriptionSink, StopHandle, SubscriptionMessage},
 	types::ErrorObjectOwned,
+	Extensions,
 };
+use serde::Deserialize;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Serves apps on `port` until `stop`.
+/// Serves apps on `port`, within these limits, until `stop`.
 ///
 /// # Errors
 ///
@@ -43,26 +48,29 @@ use std::time::Duration;
 pub async fn serve_apps(
 	port: Port,
 	service: Arc<Service>,
-	max_connections: usize,
+	limits: impl Into<ConnectionLimits>,
 	stop: StopHandle,
 ) -> io::Result<()> {
+	let limits = limits.into();
 	let counted = service.metrics().listener("apps");
-	let rpc =
-		JsonRpc::new(methods(&service), max_connections, false, counted.clone(), stop.clone());
-	let root = move |request: Request| {
-		let rpc = rpc.clone();
-		async move {
+	let methods = methods(&service);
+	let rpc = JsonRpc::new(methods, limits.total, false, counted.clone(), stop.clone());
+	let root = {
+		let service = service.clone();
+		move |mut request: Request| async move {
 			if status_page::is_wanted(&request) {
-				status_page::page()
-			} else {
-				rpc.answer(request, |_| ()).await
+				return status_page::page();
+			}
+			match identify(&service, &mut request) {
+				Ok(_) => rpc.answer(request, |_| ()).await,
+				Err(refusal) => refuse(refusal),
 			}
 		}
 	};
 	let router = plain(service)
 		.route("/", any(root))
 		.layer(from_fn_with_state(counted.clone(), count_answer));
-	port.serve(max_connections, counted, router, stop).await
+	port.serve(limits, counted, router, stop).await
 }
 
 /// The JSON-RPC methods for apps.
@@ -84,15 +92,32 @@ pub fn plain(service: Arc<Service>) -> Router {
 		.fallback(nothing_here)
 }
 
+/// What may stand behind the question mark of a picture's address.
+#[derive(Deserialize)]
+struct PictureQuery {
+	/// In place of a key.
+	token: Option<String>,
+}
+
 async fn picture(
 	State(service): State<Arc<Service>>,
 	Path((task, index)): Path<(String, String)>,
+	query: Result<Query<PictureQuery>, QueryRejection>,
+	mut request: Request,
 ) -> Response {
-	let found = match (TaskId::parse(&task), index.parse()) {
-		(Some(id), Ok(index)) => service.picture(&id, index).await,
-		_ => Err(unknown_task(&task)),
+	let token = query.ok().and_then(|Query(query)| query.token);
+	let found = async {
+		let (Some(id), Ok(index)) = (TaskId::parse(&task), index.parse()) else {
+			return Err(unknown_task(&task));
+		};
+		let app = match token.and_then(|token| service.picture_owner(&token, &id)) {
+			Some(owner) => owner,
+			None => identify(&service, &mut request)?,
+		};
+		service.allow(&app)?;
+		service.picture(&app, &id, index).await
 	};
-	match found {
+	match found.await {
 		Ok(png) => ([(CONTENT_TYPE, "image/png")], png).into_response(),
 		Err(refusal) => refuse(refusal),
 	}
@@ -108,6 +133,18 @@ struct AppMethods {
 	service: Arc<Service>,
 }
 
+/// Who makes a call, if it may be made now.
+///
+/// # Errors
+///
+/// `UNAUTHORIZED`, `RATE_LIMITED`.
+pub(crate) fn caller(service: &Service, extensions: &Extensions) -> Result<App, Refusal> {
+	// Over either listener it is known who calls.
+	let app = extensions.get().map_or(App::default(), |Caller(app)| *app);
+	service.allow(&app)?;
+	Ok(app)
+}
+
 #[async_trait]
 impl AppApiServer for AppMethods {
 	async fn info(&self) -> Result<CoordinatorInfo, ErrorObjectOwned> {
@@ -118,41 +155,71 @@ impl AppApiServer for AppMethods {
 		Ok(self.service.miners())
 	}
 
-	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned> {
-		Ok(self.service.offer(request).await?)
+	async fn offer_task(
+		&self,
+		extensions: &Extensions,
+		request: TaskRequest,
+	) -> Result<TaskStatus, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
+		Ok(self.service.offer(app, request).await?)
 	}
 
-	async fn quote_task(&self, request: TaskRequest) -> Result<Quote, ErrorObjectOwned> {
-		Ok(self.service.quote(request)?)
+	async fn quote_task(
+		&self,
+		extensions: &Extensions,
+		request: TaskRequest,
+	) -> Result<Quote, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
+		Ok(self.service.quote(&app, &request)?)
+	}
+
+	async fn account(&self, extensions: &Extensions) -> Result<AccountView, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
+		Ok(self.service.account(&app)?)
 	}
 
 	async fn wait_task(
 		&self,
+		extensions: &Extensions,
 		task_id: TaskId,
 		timeout_seconds: Option<u64>,
 	) -> Result<TaskStatus, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
 		let limit = timeout_seconds.unwrap_or(MAX_WAIT_SECONDS).min(MAX_WAIT_SECONDS);
-		Ok(self.service.wait(&task_id, Duration::from_secs(limit)).await?)
+		Ok(self.service.wait(&app, &task_id, Duration::from_secs(limit)).await?)
 	}
 
-	async fn task_status(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
-		Ok(self.service.status(&task_id)?)
+	async fn task_status(
+		&self,
+		extensions: &Extensions,
+		task_id: TaskId,
+	) -> Result<TaskStatus, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
+		Ok(self.service.status(&app, &task_id)?)
 	}
 
 	async fn assignment_proof(&self, task_id: TaskId) -> Result<AssignmentProof, ErrorObjectOwned> {
 		Ok(self.service.assignment_proof(&task_id)?)
 	}
 
-	async fn cancel_task(&self, task_id: TaskId) -> Result<TaskStatus, ErrorObjectOwned> {
-		Ok(self.service.cancel(&task_id).await?)
+	async fn cancel_task(
+		&self,
+		extensions: &Extensions,
+		task_id: TaskId,
+	) -> Result<TaskStatus, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
+		Ok(self.service.cancel(&app, &task_id).await?)
 	}
 
 	async fn subscribe_task(
 		&self,
 		pending: PendingSubscriptionSink,
+		extensions: &Extensions,
 		task_id: TaskId,
 	) -> SubscriptionResult {
-		let mut changes = match self.service.follow(&task_id) {
+		let followed =
+			caller(&self.service, extensions).and_then(|app| self.service.follow(&app, &task_id));
+		let mut changes = match followed {
 			Ok(changes) => changes,
 			Err(refusal) => {
 				pending.reject(refusal).await;

@@ -1,6 +1,9 @@
 //! The command line.
 
+use crate::accounts::AppOptionsArgs;
+use crate::admin::AppArgs;
 use crate::audit::AuditArgs;
+use crate::connections::ConnectionLimits;
 use crate::logging::LogFormat;
 use crate::scheduler::SchedulerOptions;
 use crate::store::{Durability, Retention};
@@ -39,6 +42,8 @@ pub enum Command {
 	/// Make, show and prove operator keys.
 	#[command(subcommand)]
 	Key(KeyCommand),
+	/// Make, list, limit, top up and revoke the keys of apps.
+	App(AppArgs),
 	/// Check how a coordinator has drawn miners, against the registry on the chain.
 	Audit(AuditArgs),
 	/// Make a TLS certificate that vouches for itself, and show the fingerprint by which miners will
@@ -188,6 +193,15 @@ pub struct RunArgs {
 		value_parser = clap::value_parser!(u32).range(1..=65_536)
 	)]
 	pub max_connections: u32,
+	/// Most connections at once from one address, of apps and of miners each.
+	#[arg(
+		long,
+		env = "CUCKOO_MAX_CONNECTIONS_PER_ADDRESS",
+		value_name = "CONNECTIONS",
+		default_value_t = 256,
+		value_parser = clap::value_parser!(u32).range(1..=65_536)
+	)]
+	pub max_connections_per_address: u32,
 	/// Miners may finish what they are at work on for so many seconds when the coordinator goes down.
 	#[arg(
 		long,
@@ -200,6 +214,9 @@ pub struct RunArgs {
 	/// How log lines look: as text for people, or as JSON for programs.
 	#[arg(long, env = "CUCKOO_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
 	pub log_format: LogFormat,
+	/// What apps may do.
+	#[command(flatten)]
+	pub apps: AppOptionsArgs,
 }
 
 impl RunArgs {
@@ -236,17 +253,12 @@ impl RunArgs {
 		WebhookOptions { allow_private: self.webhook_allow_private, ..WebhookOptions::default() }
 	}
 
-	/// Where tasks and pictures are kept.
-	///
-	/// # Errors
-	///
-	/// If none is given and this user has no directory for data.
-	pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
-		if let Some(dir) = &self.data {
-			return Ok(dir.clone());
+	/// How many connections there may be, to each listener.
+	pub fn connection_limits(&self) -> ConnectionLimits {
+		ConnectionLimits {
+			per_address: self.max_connections_per_address as usize,
+			..(self.max_connections as usize).into()
 		}
-		let dirs = BaseDirs::new().context("this user has no home directory: give --data DIR")?;
-		Ok(dirs.data_dir().join("cuckoo-coordinator"))
 	}
 
 	/// How much is kept of tasks that have ended.
@@ -262,6 +274,19 @@ impl RunArgs {
 fn certificate(file: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<Certificate>> {
 	// The command line has both or neither.
 	file.zip(key).map(|(file, key)| Certificate::load(file, key)).transpose()
+}
+
+/// Where tasks, accounts and pictures are kept if `--data` says this.
+///
+/// # Errors
+///
+/// If it says nothing and this user has no directory for data.
+pub fn data_dir(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+	if let Some(dir) = given {
+		return Ok(dir.to_owned());
+	}
+	let dirs = BaseDirs::new().context("this user has no home directory: give --data DIR")?;
+	Ok(dirs.data_dir().join("cuckoo-coordinator"))
 }
 
 #[cfg(test)]
@@ -296,6 +321,10 @@ mod tests {
 			("--durability", "sometimes"),
 			("--keep-hours", "0"),
 			("--keep-bytes", "1000"),
+			("--access", "perhaps"),
+			("--price", "much"),
+			("--coefficient", "sd"),
+			("--max-connections-per-address", "0"),
 		] {
 			let error = Cli::try_parse_from(["cuckoo-coordinator", option, value]).unwrap_err();
 			assert!(error.to_string().contains(option), "{error}");

@@ -8,7 +8,8 @@
 //! - [`store`]: where tasks and pictures are kept, so that nothing promised is lost;
 //! - [`webhooks`]: messages to apps about their tasks;
 //! - [`service`]: the scheduler with a clock, a store and those who wait for it;
-//! - [`app_server`] and [`miner_server`]: the two listeners;
+//! - [`accounts`]: keys, limits and money of apps; [`admin`]: how their operator gets at them;
+//! - [`app_server`] and [`miner_server`]: the two listeners; [`gate`]: who asks;
 //! - [`clients`]: other people's APIs on the listener for apps;
 //! - [`tls`]: certificates for them;
 //! - [`status_page`]: what people see of it with a browser;
@@ -16,17 +17,22 @@
 //! - [`cli`] and [`config_file`]: options, [`logging`]: the log;
 //! - [`startup`]: what must hold before the coordinator starts.
 
+pub mod accounts;
+pub mod admin;
 pub mod app_server;
 pub mod assignment;
 pub mod audit;
 pub mod cli;
 pub mod clients;
 pub mod config_file;
+pub mod connections;
+pub mod gate;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod miner_server;
 mod named_errors;
+mod origin;
 pub mod picture;
 pub mod probes;
 pub mod registry;

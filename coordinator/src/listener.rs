@@ -1,14 +1,17 @@
 //! What the two listeners have in common: a port, encryption, a limit on connections, JSON-RPC beside
 //! plain HTTP, and an orderly end.
 
+use crate::connections::{ConnectionLimits, Place, Places};
 use crate::metrics::{ListenerMetrics, OpenConnection};
 use crate::{named_errors::NameErrors, sessions::Connection, tls::Certificate};
 use axum::{
 	body::Body,
-	extract::{connect_info::Connected, Request},
-	http::StatusCode,
+	extract::{ConnectInfo, Request},
+	http::{
+		header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+		StatusCode,
+	},
 	response::{IntoResponse, Response},
-	serve::{IncomingStream, Listener},
 	Extension, Json, Router,
 };
 use cuckoo_coordinator_api::{
@@ -16,13 +19,17 @@ use cuckoo_coordinator_api::{
 	miner::MAX_PICTURE_BYTES,
 	task::IMAGES,
 };
+use futures::stream::{self, StreamExt};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{
 	middleware::rpc::RpcServiceBuilder, BatchRequestConfig, Methods, PingConfig, Server,
 	StopHandle, TowerServiceBuilder,
 };
+use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::sync::{
 	atomic::{AtomicU32, Ordering},
 	Arc,
@@ -31,13 +38,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at, Instant};
 use tokio_rustls::{server::TlsStream, TlsAcceptor};
 use tokio_util::either::Either;
 use tower::{
 	layer::util::{Identity, Stack},
+	util::MapRequestLayer,
 	Service as _,
 };
 
@@ -120,55 +127,53 @@ impl Port {
 		self.listener.local_addr()
 	}
 
-	/// Serves `router`, to at most `max_connections` at once, until `stop`.
+	/// Serves `router`, within these limits, until `stop`. Connections beyond the limits are closed at
+	/// once, instead of being let wait.
 	///
 	/// # Errors
 	///
 	/// If the port fails.
 	pub async fn serve(
 		self,
-		max_connections: usize,
+		limits: ConnectionLimits,
 		counted: ListenerMetrics,
 		router: Router,
 		stop: StopHandle,
 	) -> io::Result<()> {
-		let free = Arc::new(Semaphore::new(max_connections));
-		let handshakes = JoinSet::new();
-		let listener = LimitedListener { port: self, free, counted, handshakes };
-		let service = router.into_make_service_with_connect_info::<Peer>();
-		axum::serve(listener, service).with_graceful_shutdown(stop.shutdown()).await
-	}
-}
-
-/// A listener that closes connections beyond a limit at once, instead of letting them wait.
-struct LimitedListener {
-	port: Port,
-	free: Arc<Semaphore>,
-	/// Connections that are about to be encrypted. They count.
-	handshakes: JoinSet<Option<(CountedStream, SocketAddr)>>,
-	counted: ListenerMetrics,
-}
-
-impl LimitedListener {
-	/// The next connection within the limit.
-	async fn accept_counted(
-		listener: &TcpListener,
-		free: &Arc<Semaphore>,
-		counted: &ListenerMetrics,
-	) -> (TcpStream, Place, SocketAddr) {
+		let Self { listener, acceptor } = self;
+		let places = Places::new(&limits);
+		let in_time =
+			move |request: Request| request.map(|body| arriving_within(limits.body, body));
+		let router = router.layer(MapRequestLayer::new(in_time));
+		let mut connections = JoinSet::new();
+		let mut stopped = pin!(stop.clone().shutdown());
 		loop {
-			match listener.accept().await {
-				Ok((stream, peer)) => {
-					let Ok(permit) = free.clone().try_acquire_owned() else {
-						tracing::warn!(%peer, "too many connections: one more is closed");
+			let accepted = tokio::select! {
+				accepted = listener.accept() => accepted,
+				Some(_) = connections.join_next() => continue,
+				() = &mut stopped => break,
+			};
+			match accepted {
+				Ok((stream, peer)) => match places.take(peer.ip()) {
+					Ok(place) => {
+						if let Err(error) = stream.set_nodelay(true) {
+							tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+						}
+						let place = (place, counted.connection());
+						let (acceptor, router) = (acceptor.clone(), router.clone());
+						let stop = stop.clone();
+						connections.spawn(async move {
+							let Some(stream) = encrypt(stream, peer, acceptor).await else {
+								return;
+							};
+							let stream = CountedStream { stream, _place: place };
+							answer_all(stream, peer, limits.head, router, stop).await;
+						});
+					},
+					Err(why) => {
+						tracing::warn!(%peer, "{why}: one more is closed");
 						counted.connection_refused();
-						continue;
-					};
-					if let Err(error) = stream.set_nodelay(true) {
-						tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-					}
-					let open = counted.connection();
-					return (stream, (permit, open), peer);
+					},
 				},
 				Err(error) => {
 					tracing::warn!(%error, "cannot accept a connection");
@@ -176,66 +181,87 @@ impl LimitedListener {
 				},
 			}
 		}
+		drop(listener);
+		while connections.join_next().await.is_some() {}
+		Ok(())
 	}
 }
 
-impl Listener for LimitedListener {
-	type Io = CountedStream;
-	type Addr = SocketAddr;
+/// A connection, encrypted if there is a certificate.
+type MaybeEncrypted = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-	async fn accept(&mut self) -> (CountedStream, SocketAddr) {
-		let Self { port: Port { listener, acceptor }, free, counted, handshakes } = self;
-		loop {
-			let (stream, place, peer) = tokio::select! {
-				Some(done) = handshakes.join_next() => match done {
-					Ok(Some(ready)) => return ready,
-					_ => continue,
-				},
-				accepted = Self::accept_counted(listener, free, counted) => accepted,
-			};
-			let Some(acceptor) = acceptor else {
-				return (CountedStream { stream: Either::Left(stream), _place: place }, peer);
-			};
-			let handshake = timeout(HANDSHAKE, acceptor.accept(stream));
-			handshakes.spawn(async move {
-				let stream = match handshake.await {
-					Ok(Ok(stream)) => Either::Right(Box::new(stream)),
-					Ok(Err(error)) => {
-						tracing::debug!(%peer, %error, "a connection could not be encrypted");
-						return None;
-					},
-					Err(_) => {
-						tracing::debug!(%peer, "a connection was not encrypted in time");
-						return None;
-					},
-				};
-				Some((CountedStream { stream, _place: place }, peer))
-			});
-		}
+/// Encrypts a connection if there is a certificate; `None` if the other end does not take part in that.
+async fn encrypt(
+	stream: TcpStream,
+	peer: SocketAddr,
+	acceptor: Option<TlsAcceptor>,
+) -> Option<MaybeEncrypted> {
+	let Some(acceptor) = acceptor else { return Some(Either::Left(stream)) };
+	match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+		Ok(Ok(stream)) => Some(Either::Right(Box::new(stream))),
+		Ok(Err(error)) => {
+			tracing::debug!(%peer, %error, "a connection could not be encrypted");
+			None
+		},
+		Err(_) => {
+			tracing::debug!(%peer, "a connection was not encrypted in time");
+			None
+		},
 	}
+}
 
-	fn local_addr(&self) -> io::Result<SocketAddr> {
-		self.port.address()
+/// Answers what comes over a connection, until it ends, becomes a WebSocket's, or has been idle after
+/// `stop`.
+async fn answer_all(
+	stream: CountedStream,
+	peer: SocketAddr,
+	head: Duration,
+	router: Router,
+	stop: StopHandle,
+) {
+	let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+		request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+		router.clone().call(request)
+	});
+	let mut builder = http1::Builder::new();
+	builder.timer(TokioTimer::new()).header_read_timeout(head);
+	let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+	let mut connection = pin!(connection);
+	let ended = tokio::select! {
+		ended = &mut connection => ended,
+		() = stop.shutdown() => {
+			connection.as_mut().graceful_shutdown();
+			connection.await
+		},
+	};
+	if let Err(error) = ended {
+		tracing::debug!(%peer, %error, "a connection broke off");
 	}
+}
+
+/// A body that fails if it is not there in time.
+fn arriving_within(limit: Duration, body: Body) -> Body {
+	let deadline = Instant::now() + limit;
+	let chunks = stream::unfold(Some(body.into_data_stream()), move |chunks| async move {
+		let mut chunks = chunks?;
+		let Ok(chunk) = timeout_at(deadline, chunks.next()).await else {
+			let late = io::Error::new(io::ErrorKind::TimedOut, "the body took too long");
+			return Some((Err(axum::Error::new(late)), None));
+		};
+		Some((chunk?, Some(chunks)))
+	});
+	Body::from_stream(chunks)
 }
 
 /// The other end of the connection over which a request came: handlers get it as `ConnectInfo`.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-impl Connected<IncomingStream<'_, LimitedListener>> for Peer {
-	fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> Self {
-		Self(*stream.remote_addr())
-	}
-}
-
-/// What an open connection takes up: its place within the limit, and one in the count of them.
-type Place = (OwnedSemaphorePermit, OpenConnection);
-
 /// A connection that counts until it is dropped.
 struct CountedStream {
-	stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-	_place: Place,
+	stream: MaybeEncrypted,
+	/// Its place within the limits, and one in the count of connections.
+	_place: (Place, OpenConnection),
 }
 
 impl AsyncRead for CountedStream {
@@ -330,13 +356,25 @@ impl JsonRpc {
 	}
 }
 
-/// A refusal as an HTTP answer: its status, and JSON with its code and message. The code is among its
-/// extensions too, to be counted.
+/// A refusal as an HTTP answer: its status, and JSON with its code and message.
 pub fn refuse(refusal: Refusal) -> Response {
+	answer_refusal(&refusal, &refusal)
+}
+
+/// Likewise, with another body: the status, and the headers by which clients know what to do. The code
+/// is among its extensions too, to be counted.
+pub fn answer_refusal(refusal: &Refusal, body: impl Serialize) -> Response {
 	let status = StatusCode::from_u16(refusal.code.http_status())
 		.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-	let code = refusal.code;
-	(status, Extension(code), Json(refusal)).into_response()
+	let mut response = (status, Extension(refusal.code), Json(body)).into_response();
+	let headers = response.headers_mut();
+	if let Some(seconds) = refusal.retry_after {
+		headers.insert(RETRY_AFTER, seconds.into());
+	}
+	if refusal.code == Code::Unauthorized {
+		headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, Basic realm=\"key\""));
+	}
+	response
 }
 
 #[cfg(test)]
@@ -370,7 +408,7 @@ mod tests {
 		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
 		let router = Router::new().fallback(|| async { "hello" });
-		tokio::spawn(port.serve(1, counted(), router, stop));
+		tokio::spawn(port.serve(1.into(), counted(), router, stop));
 		let mut first = TcpStream::connect(address).await.unwrap();
 		assert!(is_served(&mut first).await);
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
@@ -395,7 +433,12 @@ mod tests {
 		let port = Port::bind(loopback, Some(&certificate), "apps", "--app-listen").await.unwrap();
 		let address = port.address().unwrap();
 		let (stop, _stopper) = jsonrpsee::server::stop_channel();
-		tokio::spawn(port.serve(3, counted(), Router::new().fallback(|| async { "hello" }), stop));
+		tokio::spawn(port.serve(
+			3.into(),
+			counted(),
+			Router::new().fallback(|| async { "hello" }),
+			stop,
+		));
 
 		let _stalled = TcpStream::connect(address).await.unwrap();
 		assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
@@ -411,6 +454,32 @@ mod tests {
 		let name = "localhost".try_into().unwrap();
 		let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
 		assert!(is_served(&mut stream).await);
+	}
+
+	#[tokio::test]
+	async fn a_request_that_does_not_arrive_ends_its_connection() {
+		let port = bind("127.0.0.1:0").await.unwrap();
+		let address = port.address().unwrap();
+		let (stop, _stopper) = jsonrpsee::server::stop_channel();
+		let short = Duration::from_millis(50);
+		let limits = ConnectionLimits { head: short, body: short, ..10.into() };
+		let router = Router::new().fallback(|body: Result<String, _>| async {
+			body.map_or_else(
+				|error: axum::extract::rejection::StringRejection| error.body_text(),
+				|_| "all".into(),
+			)
+		});
+		tokio::spawn(port.serve(limits, counted(), router, stop));
+		let half_a_head = "POST / HTTP/1.1\r\nHost: x\r\n";
+		let half_a_body = format!("{half_a_head}Content-Length: 2\r\n\r\nx");
+		for (half, answer) in [(half_a_head, ""), (&half_a_body, "the body took too long")] {
+			let mut stream = TcpStream::connect(address).await.unwrap();
+			stream.write_all(half.as_bytes()).await.unwrap();
+			let mut answered = String::new();
+			stream.read_to_string(&mut answered).await.unwrap();
+			assert!(answered.ends_with(answer), "{answered}");
+			assert_eq!(answered.is_empty(), answer.is_empty(), "{answered}");
+		}
 	}
 
 	#[tokio::test]

@@ -3,10 +3,11 @@
 use anyhow::{bail, Context};
 use cuckoo_chain_client::{key_command, keys, watch_registry, AccountId32, ChainClient, Role};
 use cuckoo_coordinator::{
+	admin::{self, AdminSocket},
 	app_server::serve_apps,
 	assignment::vrf::Drawer,
 	audit,
-	cli::{CertificateArgs, Cli, Command, RunArgs},
+	cli::{data_dir, CertificateArgs, Cli, Command, RunArgs},
 	config_file::{self, ConfigError},
 	listener::Port,
 	logging,
@@ -42,6 +43,7 @@ async fn main() -> ExitCode {
 		Some(Command::Key(command)) => {
 			key_command::run(command, Role::Coordinator, &mut stdout()).await.map_err(Into::into)
 		},
+		Some(Command::App(args)) => admin::run(args, &mut stdout()).await,
 		Some(Command::Audit(args)) => audit::run(args, &mut stdout()).await,
 		Some(Command::Certificate(args)) => make_certificate(args),
 		Some(Command::Config(_)) => {
@@ -124,13 +126,17 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	let registry = snapshots(watch_registry(client).await?, account);
 
 	let mut interrupts = Interrupts::catch()?;
-	let (dir, pictures) = (args.data_dir()?, args.pictures.as_deref());
+	let (dir, pictures) = (data_dir(args.data.as_deref())?, args.pictures.as_deref());
 	let owner = format!("{account} on the chain 0x{}", hex::encode(identity.genesis));
 	let store = Store::open(&dir, &owner, pictures, args.durability, args.retention())?;
 	let drawer = Drawer::new(identity.genesis, key);
 	let (options, rng) = (args.scheduler_options(), ChaCha20Rng::from_entropy());
-	let service = Service::new(identity, options, drawer, store, rng);
-	let service = Arc::new(service.with_webhooks(args.webhook_options()));
+	let service = Service::new(identity, options, drawer, store, rng)
+		.with_webhooks(args.webhook_options())
+		.with_apps(args.apps.options());
+	let service = Arc::new(service);
+	let admin = AdminSocket::open(&dir, service.clone())
+		.inspect_err(|error| tracing::warn!(%error, "`app` works only while this is stopped"));
 	let (stop, stopper) = stop_channel();
 	if args.webhook_allow_private {
 		tracing::warn!("webhooks may call private addresses: for tests and development only");
@@ -151,7 +157,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 	for certificate in app_certificate.into_iter().chain(miner_certificate) {
 		tokio::spawn(certificate.follow());
 	}
-	let connections = args.max_connections as usize;
+	if !service.needs_key() {
+		tracing::info!("whoever reaches the app listener may offer tasks; `app add` makes keys");
+	}
+	let connections = args.connection_limits();
 	let apps = serve_apps(app_port, service.clone(), connections, stop.clone());
 	let miners = serve_miners(miner_port, service.clone(), connections, stop.clone());
 	let metrics = {
@@ -198,6 +207,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 		() = interrupts.next() => tracing::info!("interrupted again: not waiting"),
 	}
 	keeper.abort();
+	drop(admin);
 	drop(service);
 	tracing::info!("stopped");
 	Ok(())

@@ -1,6 +1,7 @@
 //! The listener for miners: JSON-RPC over WebSocket on `/`, and `PUT /pictures/{task}/{attempt}/{index}`
 //! for the pictures as raw PNG bytes, on one port.
 
+use crate::connections::ConnectionLimits;
 use crate::listener::{refuse, JsonRpc, Port};
 use crate::metrics::count_answer;
 use crate::picture::max_png_bytes;
@@ -44,7 +45,7 @@ use tokio::time::timeout;
 /// Longest time that one upload may take.
 const UPLOAD_TIME: Duration = Duration::from_mins(1);
 
-/// Serves miners on `port` until `stop`.
+/// Serves miners on `port`, within these limits, until `stop`.
 ///
 /// # Errors
 ///
@@ -52,13 +53,14 @@ const UPLOAD_TIME: Duration = Duration::from_mins(1);
 pub async fn serve_miners(
 	port: Port,
 	service: Arc<Service>,
-	max_connections: usize,
+	limits: impl Into<ConnectionLimits>,
 	stop: StopHandle,
 ) -> io::Result<()> {
+	let limits = limits.into();
 	let challenges = Challenges::default();
 	let methods = methods(&service, &challenges);
 	let counted = service.metrics().listener("miners");
-	let rpc = JsonRpc::new(methods, max_connections, true, counted.clone(), stop.clone());
+	let rpc = JsonRpc::new(methods, limits.total, true, counted.clone(), stop.clone());
 	let answer = {
 		let service = service.clone();
 		move |request: Request| {
@@ -72,7 +74,7 @@ pub async fn serve_miners(
 	let router = plain(service)
 		.route("/", any(answer))
 		.layer(from_fn_with_state(counted.clone(), count_answer));
-	port.serve(max_connections, counted, router, stop).await
+	port.serve(limits, counted, router, stop).await
 }
 
 /// By connection: what was last given to be signed and has not been answered.

@@ -36,7 +36,7 @@ pub async fn serve_metrics(port: Port, service: Arc<Service>, stop: StopHandle) 
 		.with_state(service.clone())
 		.merge(self::router(service))
 		.layer(from_fn_with_state(counted.clone(), count_answer));
-	port.serve(MAX_CONNECTIONS, counted, router, stop).await
+	port.serve(MAX_CONNECTIONS.into(), counted, router, stop).await
 }
 
 async fn health(State(service): State<Arc<Service>>) -> Response {

@@ -18,7 +18,7 @@ use cuckoo_coordinator::{
 	miner_server::{self, Challenges},
 	picture,
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
-	scheduler::SchedulerOptions,
+	scheduler::{App, SchedulerOptions},
 	service::{Identity, Service},
 	store::{Retention, Store},
 };
@@ -151,7 +151,7 @@ impl World {
 			let service = &self.service;
 			self.held = self.runtime.block_on(async {
 				// There may be tasks enough already.
-				let _ = service.offer(small()).await;
+				let _ = service.offer(App::default(), small()).await;
 				service.poll(&self.session, Duration::from_secs(1)).await.expect("it is logged in")
 			});
 		}

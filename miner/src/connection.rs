@@ -47,7 +47,7 @@ impl From<ClientError> for Trouble {
 		match error {
 			ClientError::Call(object) => match refusal(&object) {
 				Some(refusal) if refusal.code == Code::NoSession => Self::NoSession,
-				Some(Refusal { code, message }) => {
+				Some(Refusal { code, message, .. }) => {
 					Self::Refused(Refusal::new(code, printable(&message)))
 				},
 				None => Self::Refused(Refusal::new(Code::Internal, printable(object.message()))),

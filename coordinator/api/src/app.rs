@@ -1,5 +1,6 @@
 //! What apps may ask of a coordinator: the `cuckoo_*` methods.
 
+use crate::amount::Amount;
 use crate::assignment::AssignmentProof;
 use crate::task::{TaskId, TaskRequest, TaskStatus};
 use jsonrpsee::{core::SubscriptionResult, proc_macros::rpc, types::ErrorObjectOwned};
@@ -70,8 +71,10 @@ pub struct MinerView {
 pub struct Quote {
 	/// The model that would render it.
 	pub model: String,
-	/// Work units in thousandths: pixels × steps × images / 2^20.
+	/// Work units in thousandths: pixels × steps × images / 2^20 × coefficient of the model.
 	pub milliunits: u64,
+	/// What it costs whoever asks, in plancks, if it is done.
+	pub price: Amount,
 	/// Tasks that wait for this model.
 	pub queued: u64,
 	/// Tasks that the live miners of this model can hold at once.
@@ -86,6 +89,34 @@ pub struct Quote {
 	pub render_seconds: Option<f64>,
 }
 
+/// The account of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountView {
+	/// Name that the coordinator's operator gave it.
+	pub name: String,
+	/// How its key begins.
+	pub key_prefix: String,
+	/// Plancks that can be spent.
+	pub balance: Amount,
+	/// Plancks that are set aside for the tasks under way.
+	pub reserved: Amount,
+	/// Plancks that were paid for tasks that are done.
+	pub spent: Amount,
+	/// Plancks for a work unit of a model whose coefficient is 1.
+	pub price_per_unit: Amount,
+	/// Most requests a second in the long run; none: no limit.
+	pub requests_per_second: Option<u32>,
+	/// Most tasks under way at once; none: no limit.
+	pub max_in_flight: Option<u32>,
+	/// Tasks under way.
+	pub in_flight: u32,
+	/// Tasks that are done.
+	pub tasks_done: u64,
+	/// Whether the key is refused.
+	pub revoked: bool,
+}
+
 /// The methods for apps. Errors carry the name of their [`Code`](crate::error::Code) in `data`.
 #[rpc(client, server, namespace = "cuckoo")]
 pub trait AppApi {
@@ -98,16 +129,20 @@ pub trait AppApi {
 	async fn list_miners(&self) -> Result<Vec<MinerView>, ErrorObjectOwned>;
 
 	/// Offers a task; answers at once, with its id and place in the order of offers.
-	#[method(name = "offerTask")]
+	#[method(name = "offerTask", with_extensions)]
 	async fn offer_task(&self, request: TaskRequest) -> Result<TaskStatus, ErrorObjectOwned>;
 
-	/// What a task would take, without offering it; refused as [`Self::offer_task`] would be.
-	#[method(name = "quoteTask")]
+	/// What a task would take, without offering it; refused where no offer of it could be served.
+	#[method(name = "quoteTask", with_extensions)]
 	async fn quote_task(&self, request: TaskRequest) -> Result<Quote, ErrorObjectOwned>;
+
+	/// The account of the key that asks.
+	#[method(name = "account", with_extensions)]
+	async fn account(&self) -> Result<AccountView, ErrorObjectOwned>;
 
 	/// Waits until the task has ended, at most `timeoutSeconds` (default and most: 120), and
 	/// answers with its status then, ended or not.
-	#[method(name = "waitTask")]
+	#[method(name = "waitTask", with_extensions)]
 	async fn wait_task(
 		&self,
 		#[argument(rename = "taskId")] task_id: TaskId,
@@ -115,7 +150,7 @@ pub trait AppApi {
 	) -> Result<TaskStatus, ErrorObjectOwned>;
 
 	/// Where a task is.
-	#[method(name = "taskStatus")]
+	#[method(name = "taskStatus", with_extensions)]
 	async fn task_status(
 		&self,
 		#[argument(rename = "taskId")] task_id: TaskId,
@@ -129,14 +164,14 @@ pub trait AppApi {
 	) -> Result<AssignmentProof, ErrorObjectOwned>;
 
 	/// Takes a task back. A task that has ended already is refused with `TASK_ENDED`.
-	#[method(name = "cancelTask")]
+	#[method(name = "cancelTask", with_extensions)]
 	async fn cancel_task(
 		&self,
 		#[argument(rename = "taskId")] task_id: TaskId,
 	) -> Result<TaskStatus, ErrorObjectOwned>;
 
 	/// The status of a task now and after each change, until it has ended.
-	#[subscription(name = "subscribeTask" => "task", unsubscribe = "unsubscribeTask", item = TaskStatus)]
+	#[subscription(name = "subscribeTask" => "task", unsubscribe = "unsubscribeTask", item = TaskStatus, with_extensions)]
 	async fn subscribe_task(
 		&self,
 		#[argument(rename = "taskId")] task_id: TaskId,

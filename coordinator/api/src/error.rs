@@ -15,7 +15,7 @@ pub enum Code {
 	UnknownModel,
 	/// No registered miner is connected.
 	NoMiners,
-	/// The coordinator holds as many waiting tasks as it may.
+	/// As many tasks wait as may, or a task would wait longer than it may.
 	Busy,
 	/// The task has ended and cannot be changed.
 	TaskEnded,
@@ -43,6 +43,16 @@ pub enum Code {
 	Unsupported,
 	/// The task was taken back.
 	Cancelled,
+	/// A key is needed, or the key is unknown or revoked.
+	Unauthorized,
+	/// The account of the key has less than the task costs.
+	InsufficientBalance,
+	/// The task costs more than the app offers at most.
+	PriceTooHigh,
+	/// Requests come faster than they may.
+	RateLimited,
+	/// The app has as many tasks under way as it may.
+	TooManyTasks,
 	/// A fault of the coordinator itself.
 	Internal,
 }
@@ -71,6 +81,11 @@ impl Code {
 			Self::ConflictingResult => 1020,
 			Self::Unsupported => 1030,
 			Self::Cancelled => 1031,
+			Self::Unauthorized => 1040,
+			Self::InsufficientBalance => 1041,
+			Self::PriceTooHigh => 1042,
+			Self::RateLimited => 1043,
+			Self::TooManyTasks => 1044,
 		}
 	}
 
@@ -78,12 +93,13 @@ impl Code {
 	pub fn http_status(self) -> u16 {
 		match self {
 			Self::InvalidRequest | Self::BadPicture | Self::Unsupported => 400,
-			Self::BadSignature | Self::NoSession => 401,
+			Self::BadSignature | Self::NoSession | Self::Unauthorized => 401,
+			Self::InsufficientBalance | Self::PriceTooHigh => 402,
 			Self::NotRegistered | Self::NoLease => 403,
 			Self::UnknownTask | Self::UnknownModel => 404,
 			Self::TaskEnded | Self::Cancelled | Self::ConflictingResult => 409,
 			Self::TooLarge => 413,
-			Self::Busy => 429,
+			Self::Busy | Self::RateLimited | Self::TooManyTasks => 429,
 			Self::Internal => 500,
 			Self::NoMiners | Self::FailedEverywhere | Self::DeadlinePassed | Self::ShuttingDown => {
 				503
@@ -94,18 +110,28 @@ impl Code {
 
 /// A refusal or failure: the code for programs, the message for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
 #[error("{message}")]
 pub struct Refusal {
 	/// What kind of refusal.
 	pub code: Code,
 	/// What is wrong and what to do, in a sentence.
 	pub message: String,
+	/// After how many seconds the same may be granted, where that is known.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub retry_after: Option<u32>,
 }
 
 impl Refusal {
 	/// A refusal.
 	pub fn new(code: Code, message: impl Into<String>) -> Self {
-		Self { code, message: message.into() }
+		Self { code, message: message.into(), retry_after: None }
+	}
+
+	/// Likewise, and says after how many seconds to try again.
+	#[must_use]
+	pub fn retry_after(self, seconds: u32) -> Self {
+		Self { retry_after: Some(seconds), ..self }
 	}
 }
 
@@ -120,7 +146,7 @@ impl From<Refusal> for ErrorObjectOwned {
 /// The refusal inside a JSON-RPC error, if it came from a coordinator.
 pub fn refusal(error: &ErrorObjectOwned) -> Option<Refusal> {
 	let code = serde_json::from_str(error.data()?.get()).ok()?;
-	Some(Refusal { code, message: error.message().to_owned() })
+	Some(Refusal::new(code, error.message()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A task: a request for pictures, from the offer to the end.
 
+use crate::amount::Amount;
 use crate::error::{Code, Refusal};
 use crate::webhook::{WebhookEvent, WebhookSecret};
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,9 @@ pub struct TaskRequest {
 	/// Model name; where none is given, the one that most live stake serves.
 	#[serde(default)]
 	pub model: Option<String>,
+	/// Most plancks that the task may cost; where none is given, any price is met.
+	#[serde(default)]
+	pub max_offer_price: Option<Amount>,
 	/// Address at which the app is told of the task.
 	#[serde(default)]
 	pub webhook: Option<String>,
@@ -130,6 +134,7 @@ impl TaskRequest {
 			sampler: default_sampler(),
 			images: default_images(),
 			model: None,
+			max_offer_price: None,
 			webhook: None,
 			webhook_secret: None,
 			webhook_events_filter: None,
@@ -344,6 +349,9 @@ pub struct TaskStatus {
 	pub spec: TaskSpec,
 	/// The pictures of a task that is done; otherwise empty.
 	pub pictures: Vec<PictureRef>,
+	/// What it costs its app if it is done, in plancks; otherwise it costs nothing.
+	#[serde(default)]
+	pub price: Amount,
 	/// Why the task failed or expired.
 	pub failure: Option<Refusal>,
 	/// When it was offered, in milliseconds since the Unix epoch.

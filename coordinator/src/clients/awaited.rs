@@ -1,5 +1,6 @@
 //! A task for a client that waits for its pictures.
 
+use crate::scheduler::App;
 use crate::service::Service;
 use bytes::Bytes;
 use cuckoo_coordinator_api::{
@@ -16,6 +17,7 @@ const FOREVER: Duration = Duration::from_hours(48);
 /// cancelled unless a miner has begun it: that work is finished, and can be fetched by its id.
 pub struct Awaited {
 	service: Arc<Service>,
+	app: App,
 	id: TaskId,
 	ended: bool,
 }
@@ -29,14 +31,18 @@ pub struct Finished {
 }
 
 impl Awaited {
-	/// Offers a task.
+	/// Offers a task for an app.
 	///
 	/// # Errors
 	///
 	/// Those of [`Service::offer`].
-	pub async fn offer(service: &Arc<Service>, request: TaskRequest) -> Result<Self, Refusal> {
-		let id = service.offer(request).await?.task_id;
-		Ok(Self { service: service.clone(), id, ended: false })
+	pub async fn offer(
+		service: &Arc<Service>,
+		app: App,
+		request: TaskRequest,
+	) -> Result<Self, Refusal> {
+		let id = service.offer(app, request).await?.task_id;
+		Ok(Self { service: service.clone(), app, id, ended: false })
 	}
 
 	/// Name of the task.
@@ -50,13 +56,14 @@ impl Awaited {
 	///
 	/// Why it failed; `CANCELLED` if it was taken back; `SHUTTING_DOWN` if nobody follows it any more.
 	pub async fn finished(mut self) -> Result<Finished, Refusal> {
-		let status = self.service.wait(&self.id, FOREVER).await?;
+		let status = self.service.wait(&self.app, &self.id, FOREVER).await?;
 		self.ended = status.state.is_final();
 		match status.state {
 			TaskState::Done => {
 				let mut pictures = Vec::with_capacity(status.pictures.len());
 				for picture in &status.pictures {
-					pictures.push(self.service.picture(&self.id, picture.index).await?);
+					let png = self.service.picture(&self.app, &self.id, picture.index).await?;
+					pictures.push(png);
 				}
 				Ok(Finished { status, pictures })
 			},

@@ -16,7 +16,8 @@ mod openai;
 pub mod original;
 mod tasks;
 
-use crate::listener::MAX_REQUEST_BYTES;
+use crate::gate::gated;
+use crate::listener::{refuse, MAX_REQUEST_BYTES};
 use crate::service::Service;
 use axum::{
 	body::Bytes,
@@ -41,10 +42,11 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub fn router(service: Arc<Service>) -> Router {
 	let described = || async { ([(CONTENT_TYPE, "application/json")], OPENAPI) };
 	Router::new()
-		.merge(openai::router(service.clone()))
-		.merge(a1111::router(service.clone()))
-		.merge(original::relay(service.clone()))
-		.merge(tasks::router(service.clone()))
+		.merge(gated(openai::router(service.clone()), service.clone(), openai::error))
+		.merge(gated(a1111::router(service.clone()), service.clone(), a1111::error))
+		.merge(gated(original::relay(service.clone()), service.clone(), a1111::error))
+		.merge(gated(tasks::router(service.clone()), service.clone(), refuse))
+		// Whoever wants to may check the draws.
 		.merge(draws::router(service))
 		.route("/openapi.json", get(described))
 		.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES as usize))
@@ -100,11 +102,6 @@ fn invalid(message: impl Into<String>) -> Refusal {
 
 fn unsupported(message: impl Into<String>) -> Refusal {
 	Refusal::new(Code::Unsupported, message)
-}
-
-/// The status of a refusal's answer.
-fn status(refusal: &Refusal) -> StatusCode {
-	StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Puts the name that a client knows in place of ours for the field that a refusal names first, as all

@@ -1,7 +1,10 @@
 //! OpenAI's Images API: `POST /v1/images/generations`, `GET /v1/models`, `GET /v1/models/{id}`.
 
 use super::awaited::{Awaited, Finished};
-use super::{invalid, nothing_here, rename_field, status, unix_seconds, unsupported, JsonBody};
+use super::{invalid, nothing_here, rename_field, unix_seconds, unsupported, JsonBody};
+use crate::gate::{max_offer_price, Caller};
+use crate::listener::answer_refusal;
+use crate::scheduler::App;
 use crate::service::Service;
 use axum::{
 	extract::{Path, State},
@@ -148,30 +151,36 @@ fn sides(size: &str) -> Result<(u32, u32), Refusal> {
 
 async fn generate(
 	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
 	headers: HeaderMap,
 	JsonBody(generation): JsonBody<Generation>,
 ) -> Response {
-	answer(&service, &headers, generation).await.unwrap_or_else(error)
+	answer(&service, app, &headers, generation).await.unwrap_or_else(error)
 }
 
 async fn answer(
 	service: &Arc<Service>,
+	app: App,
 	headers: &HeaderMap,
 	generation: Result<Generation, Refusal>,
 ) -> Result<Response, Refusal> {
 	let generation = generation?;
 	generation.check()?;
-	let awaited = Awaited::offer(service, generation.task()?).await?;
+	let request = TaskRequest { max_offer_price: max_offer_price(headers)?, ..generation.task()? };
+	let awaited = Awaited::offer(service, app, request).await?;
 	if generation.stream == Some(true) {
 		return Ok(events(awaited));
 	}
 	let finished = awaited.finished().await?;
-	Ok(Json(images(&finished, &generation, base_url(headers))).into_response())
+	let token = service.picture_token(&app, &finished.status.task_id);
+	// Whoever shows the picture by its address does not send the key.
+	let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
+	Ok(Json(images(&finished, &generation, &base_url(headers), &query)).into_response())
 }
 
 /// The answer at the end. Where the client does not say whether it wants the pictures or their
 /// addresses it gets both: what it expects depends on models that are not here.
-fn images(finished: &Finished, generation: &Generation, base: String) -> Value {
+fn images(finished: &Finished, generation: &Generation, base: &str, query: &str) -> Value {
 	let Finished { status, pictures } = finished;
 	let format = generation.response_format.as_deref();
 	let image = |(reference, png): (&PictureRef, &Bytes)| {
@@ -180,7 +189,7 @@ fn images(finished: &Finished, generation: &Generation, base: String) -> Value {
 			image["b64_json"] = BASE64_STANDARD.encode(png).into();
 		}
 		if format != Some("b64_json") {
-			image["url"] = format!("{base}{}", reference.path).into();
+			image["url"] = format!("{base}{}{query}", reference.path).into();
 		}
 		image
 	};
@@ -275,12 +284,11 @@ fn described(model: &str) -> Value {
 }
 
 /// A refusal as a client of OpenAI expects it.
-fn error(refusal: Refusal) -> Response {
+pub(super) fn error(refusal: Refusal) -> Response {
 	// Those clients try again by themselves: not where all that can be done was done.
 	let in_vain =
 		matches!(refusal.code, Code::FailedEverywhere | Code::DeadlinePassed | Code::Cancelled);
-	let code = Extension(refusal.code);
-	let mut response = (status(&refusal), code, Json(error_body(refusal))).into_response();
+	let mut response = answer_refusal(&refusal, error_body(refusal.clone()));
 	if in_vain {
 		response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
 	}
@@ -289,6 +297,8 @@ fn error(refusal: Refusal) -> Response {
 
 fn error_body(mut refusal: Refusal) -> Value {
 	let kind = match refusal.code.http_status() {
+		401 => "authentication_error",
+		402 => "insufficient_quota",
 		429 => "rate_limit_error",
 		500.. => "server_error",
 		_ => "invalid_request_error",

@@ -3,7 +3,9 @@
 //! line break at the end are as they were.
 
 use super::a1111::{error, Answer, Rendering};
-use super::{invalid, unsupported, JsonBody};
+use super::{unsupported, JsonBody};
+use crate::app_server::caller;
+use crate::gate::{amount, max_offer_price, Caller};
 use crate::service::Service;
 use axum::{
 	body::Body,
@@ -18,7 +20,7 @@ use cuckoo_coordinator_api::{
 	app::MinerView,
 	error::{Code, Refusal},
 };
-use jsonrpsee::{core::async_trait, proc_macros::rpc, types::ErrorObjectOwned};
+use jsonrpsee::{core::async_trait, proc_macros::rpc, types::ErrorObjectOwned, Extensions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -94,7 +96,8 @@ pub struct Offer {
 	id: String,
 	payload: Payload,
 	coin_symbol: String,
-	/// A whole number, in text. There are no prices here yet, so every price is met.
+	/// Most plancks that the task may cost: a whole number, in text; where it is empty, any price is
+	/// met.
 	#[serde(default)]
 	max_offer_price: String,
 }
@@ -131,7 +134,7 @@ pub trait OriginalApi {
 	async fn list_gpu_providers(&self) -> Result<Vec<GpuProvider>, ErrorObjectOwned>;
 
 	/// Offers a task and waits for its pictures.
-	#[method(name = "offerTask")]
+	#[method(name = "offerTask", with_extensions)]
 	async fn offer_task(&self, offer: Offer) -> Result<TaskResult, ErrorObjectOwned>;
 }
 
@@ -153,13 +156,16 @@ impl OriginalApiServer for OriginalMethods {
 		Ok(live.map(|miner| provider(miner, now)).collect())
 	}
 
-	async fn offer_task(&self, offer: Offer) -> Result<TaskResult, ErrorObjectOwned> {
+	async fn offer_task(
+		&self,
+		extensions: &Extensions,
+		offer: Offer,
+	) -> Result<TaskResult, ErrorObjectOwned> {
+		let app = caller(&self.service, extensions)?;
 		let Offer { id, payload, coin_symbol, max_offer_price } = offer;
 		check(&coin_symbol, &payload.path)?;
-		if !max_offer_price.bytes().all(|b| b.is_ascii_digit()) {
-			return Err(invalid("maxOfferPrice must be a whole number, in text").into());
-		}
-		let rendering = Rendering::offer(&self.service, payload.body, None).await?;
+		let most = amount(&max_offer_price, "maxOfferPrice")?;
+		let rendering = Rendering::offer(&self.service, app, payload.body, None, most).await?;
 		Ok(TaskResult { status: "Completed", id, payload: rendering.answer().await? })
 	}
 }
@@ -197,6 +203,7 @@ pub(super) fn relay(service: Arc<Service>) -> Router {
 
 async fn relayed(
 	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
 	Path((coin, path)): Path<(String, String)>,
 	headers: HeaderMap,
 	JsonBody(body): JsonBody<Map<String, Value>>,
@@ -210,7 +217,9 @@ async fn relayed(
 				them; leave it out",
 			));
 		}
-		let answer = Rendering::offer(&service, body?, None).await?.answer().await?;
+		let most = max_offer_price(&headers)?;
+		let rendering = Rendering::offer(&service, app, body?, None, most).await?;
+		let answer = rendering.answer().await?;
 		serde_json::to_string(&answer).map_err(|error| {
 			tracing::error!(%error, "an answer cannot be written");
 			Refusal::new(Code::Internal, "the answer cannot be written; report this as a fault")

@@ -1,8 +1,11 @@
 //! The REST twin of the `cuckoo_*` methods: `POST /v1/tasks`, `GET` and `DELETE /v1/tasks/{id}`,
-//! `GET /v1/tasks/{id}/events`, `GET /v1/tasks/{id}/assignment`. Bodies are the same as there.
+//! `GET /v1/tasks/{id}/events`, `GET /v1/tasks/{id}/assignment`, `GET /v1/account`. Bodies are the same
+//! as there.
 
 use super::{invalid, JsonBody};
+use crate::gate::{max_offer_price, Caller};
 use crate::listener::refuse;
+use crate::scheduler::App;
 use crate::service::{unknown_task, Service};
 use axum::{
 	extract::{rejection::QueryRejection, Path, Query, State},
@@ -38,6 +41,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
 		.route("/v1/tasks/{id}", get(status).delete(cancel))
 		.route("/v1/tasks/{id}/events", get(events))
 		.route("/v1/tasks/{id}/assignment", get(assignment))
+		.route("/v1/account", get(account))
 		.with_state(service)
 }
 
@@ -51,33 +55,36 @@ struct OfferOptions {
 
 async fn offer(
 	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
 	options: Result<Query<OfferOptions>, QueryRejection>,
 	headers: HeaderMap,
 	JsonBody(request): JsonBody<TaskRequest>,
 ) -> Response {
-	answer_offer(&service, options, &headers, request).await.unwrap_or_else(refuse)
+	answer_offer(&service, app, options, &headers, request).await.unwrap_or_else(refuse)
 }
 
 async fn answer_offer(
 	service: &Arc<Service>,
+	app: App,
 	options: Result<Query<OfferOptions>, QueryRejection>,
 	headers: &HeaderMap,
 	request: Result<TaskRequest, Refusal>,
 ) -> Result<Response, Refusal> {
 	let Query(options) = options.map_err(|_| invalid("dry_run must be true or false"))?;
-	let request = request?;
+	let mut request = request?;
+	request.max_offer_price = max_offer_price(headers)?.or(request.max_offer_price);
 	if options.dry_run {
-		return Ok(Json(service.quote(request)?).into_response());
+		return Ok(Json(service.quote(&app, &request)?).into_response());
 	}
 	let cancel_after = cancel_after(headers)?;
-	let mut status = service.offer(request).await?;
+	let mut status = service.offer(app, request).await?;
 	let id = status.task_id.clone();
 	if let Some(limit) = cancel_after {
-		tokio::spawn(cancel_late(service.clone(), id.clone(), limit));
+		tokio::spawn(cancel_late(service.clone(), app, id.clone(), limit));
 	}
 	let wait = preferred_wait(headers);
 	if let Some(wait) = wait {
-		status = service.wait(&id, wait).await?;
+		status = service.wait(&app, &id, wait).await?;
 	}
 	let code = if status.state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
 	let mut response = (code, [(LOCATION, path(&id))], Json(status)).into_response();
@@ -124,11 +131,11 @@ fn cancel_after(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
 	}
 }
 
-async fn cancel_late(service: Arc<Service>, id: TaskId, limit: Duration) {
-	let ended = service.wait(&id, limit).await.is_ok_and(|status| status.state.is_final());
+async fn cancel_late(service: Arc<Service>, app: App, id: TaskId, limit: Duration) {
+	let ended = service.wait(&app, &id, limit).await.is_ok_and(|status| status.state.is_final());
 	if !ended {
 		// Fails only if it has ended in the meantime.
-		let _ = service.cancel(&id).await;
+		let _ = service.cancel(&app, &id).await;
 	}
 }
 
@@ -136,13 +143,25 @@ fn parse(id: &str) -> Result<TaskId, Refusal> {
 	TaskId::parse(id).ok_or_else(|| unknown_task(id))
 }
 
-async fn status(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Response {
-	answer(parse(&id).and_then(|id| service.status(&id)))
+async fn account(State(service): State<Arc<Service>>, Caller(app): Caller) -> Response {
+	answer(service.account(&app))
 }
 
-async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Response {
+async fn status(
+	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
+	Path(id): Path<String>,
+) -> Response {
+	answer(parse(&id).and_then(|id| service.status(&app, &id)))
+}
+
+async fn cancel(
+	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
+	Path(id): Path<String>,
+) -> Response {
 	match parse(&id) {
-		Ok(id) => answer(service.cancel(&id).await),
+		Ok(id) => answer(service.cancel(&app, &id).await),
 		Err(refusal) => refuse(refusal),
 	}
 }
@@ -157,8 +176,12 @@ fn answer(found: Result<impl Serialize, Refusal>) -> Response {
 }
 
 /// The status now and after each change, until the end or until the coordinator goes down.
-async fn events(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Response {
-	let changes = match parse(&id).and_then(|id| service.follow(&id)) {
+async fn events(
+	State(service): State<Arc<Service>>,
+	Caller(app): Caller,
+	Path(id): Path<String>,
+) -> Response {
+	let changes = match parse(&id).and_then(|id| service.follow(&app, &id)) {
 		Ok(changes) => changes,
 		Err(refusal) => return refuse(refusal),
 	};

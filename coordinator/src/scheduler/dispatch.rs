@@ -1,9 +1,10 @@
 //! Queues, draws and new leases.
 
 use super::event::What;
-use super::task::{Hold, LeaseRecord, Phase, QueueKey};
+use super::fair_queue::FairQueue;
+use super::task::{Hold, LeaseRecord, Phase};
 use super::timers::Timer;
-use super::{random_bytes, Millis, Scheduler};
+use super::{random_bytes, Millis, Scheduler, TaskRecord};
 use crate::assignment::vrf::DrawInput;
 use crate::registry::Operator;
 use cuckoo_coordinator_api::assignment::{Draw, Hex};
@@ -13,34 +14,43 @@ use rand::RngCore;
 impl Scheduler {
 	/// Puts a task into the queue of its model.
 	pub(super) fn enqueue(&mut self, id: &TaskId) {
-		let task = &self.tasks[id];
-		let model = task.record.spec.model.clone();
-		self.queues.entry(model.clone()).or_default().insert(task.record.queue_key());
+		let record = &self.tasks[id].record;
+		self.queues.entry(record.spec.model.clone()).or_default().insert(record);
 		self.queued += 1;
-		self.dirty.insert(model);
+		self.dirty.insert(record.spec.model.clone());
 	}
 
-	/// Takes a task out of the queue of its model.
-	pub(super) fn dequeue(&mut self, id: &TaskId) {
-		let task = &self.tasks[id];
-		let model = &task.record.spec.model;
-		if let Some(queue) = self.queues.get_mut(model) {
-			if queue.remove(&task.record.queue_key()) {
-				self.queued -= 1;
-			}
-			if queue.is_empty() {
-				self.queues.remove(model);
-			}
+	/// Takes a task out of the queue of its model by `how` it leaves.
+	pub(super) fn dequeue(
+		&mut self,
+		id: &TaskId,
+		how: impl FnOnce(&mut FairQueue, &TaskRecord) -> bool,
+	) {
+		let record = &self.tasks[id].record;
+		let model = &record.spec.model;
+		let Some(queue) = self.queues.get_mut(model) else { return };
+		if how(queue, record) {
+			self.queued -= 1;
+		}
+		if queue.is_empty() {
+			self.queues.remove(model);
+		}
+		if self.queued == 0 {
+			self.last_served.forget();
 		}
 	}
 
-	/// Leases tasks to miners as long as there are both, for each model where something has changed;
-	/// the longest waiting task first, whatever its model.
+	/// Leases tasks to miners as long as there are both, for each model where something has changed. Of
+	/// several models the one is first whose next task was tried before, then the one whose next app
+	/// was served longest ago.
 	pub(super) fn dispatch(&mut self, now: Millis, rng: &mut dyn RngCore) {
 		while let Some((_, model)) = self
 			.dirty
 			.iter()
-			.filter_map(|model| Some((self.queues.get(model)?.first()?, model)))
+			.filter_map(|model| {
+				let next = self.queues.get(model)?.next().next()?;
+				Some((self.last_served.place(&next), model))
+			})
 			.min()
 		{
 			let model = model.clone();
@@ -54,11 +64,12 @@ impl Scheduler {
 		self.dirty.clear();
 	}
 
-	/// The first task in the queue of a model that somebody can take, and who gets it.
+	/// The first task in the queue of a model that somebody can take, and who gets it. (Nobody is
+	/// excluded for a task that was never tried: if it finds nobody, none behind it will.)
 	fn draw(&mut self, model: &str, now: Millis) -> Option<(TaskId, Draw)> {
 		let pool = self.pools.get_mut(model)?;
-		for QueueKey { fresh, sequence, id } in self.queues.get(model)? {
-			let record = &self.tasks[id].record;
+		self.queues.get(model)?.next().find_map(|next| {
+			let record = &self.tasks[next.id].record;
 			let excluded = record.excluded(now);
 			let excluded: Vec<usize> =
 				excluded.iter().filter_map(|miner| self.roll.place(miner)).collect();
@@ -66,38 +77,33 @@ impl Scheduler {
 			let drawn = pool.draw(&excluded, || {
 				let input = DrawInput {
 					era: self.roll.era,
-					sequence: *sequence,
+					sequence: record.sequence,
 					task_hash: record.spec.digest(),
 					attempt: record.attempt + 1,
 				};
 				output.insert(self.drawer.evaluate(&input)).randomness()
 			});
-			if let Some((drawn, output)) = drawn.zip(output) {
-				let draw = Draw {
-					attempt: record.attempt + 1,
-					era: self.roll.era,
-					block: self.roll.block,
-					block_hash: Hex(self.roll.block_hash),
-					eligible: drawn.eligible,
-					total: drawn.total,
-					pre_output: Hex(output.pre_output()),
-					proof: Hex(self.drawer.prove(&output)),
-					point: drawn.point,
-					miner: Hex(self.roll.miners[drawn.place].0),
-				};
-				return Some((id.clone(), draw));
-			}
-			// Nobody is excluded for a fresh task: if it finds nobody, none behind it will.
-			if *fresh {
-				return None;
-			}
-		}
-		None
+			let (drawn, output) = drawn.zip(output)?;
+			let draw = Draw {
+				attempt: record.attempt + 1,
+				era: self.roll.era,
+				block: self.roll.block,
+				block_hash: Hex(self.roll.block_hash),
+				eligible: drawn.eligible,
+				total: drawn.total,
+				pre_output: Hex(output.pre_output()),
+				proof: Hex(self.drawer.prove(&output)),
+				point: drawn.point,
+				miner: Hex(self.roll.miners[drawn.place].0),
+			};
+			Some((next.id.clone(), draw))
+		})
 	}
 
 	fn lease(&mut self, id: &TaskId, draw: Draw, now: Millis, rng: &mut dyn RngCore) {
 		let operator = Operator(draw.miner.0);
-		self.dequeue(id);
+		self.last_served.note(self.tasks[id].record.app);
+		self.dequeue(id, FairQueue::serve);
 		let miner = self.miners.get_mut(&operator).expect("pools hold known miners; qed");
 		let task = self.tasks.get_mut(id).expect("queues hold known tasks; qed");
 		let lease = LeaseRecord {

@@ -1,9 +1,11 @@
 //! What happens to a task. A task's record is what its events make of it, and nothing else: the log of
 //! them is kept, and the record can be rebuilt from it.
 
+use super::app::App;
 use super::task::{LeaseRecord, TaskRecord, Tried};
 use super::Millis;
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	assignment::Draw,
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState},
@@ -31,6 +33,12 @@ pub enum What {
 		id: TaskId,
 		/// Its place in the order of all offers.
 		sequence: u64,
+		/// Which app.
+		#[serde(default)]
+		app: App,
+		/// What it costs if it is done.
+		#[serde(default)]
+		price: Amount,
 		/// The exact work.
 		#[serde(with = "super::task::shared")]
 		spec: Arc<TaskSpec>,
@@ -114,12 +122,15 @@ impl TaskRecord {
 
 	/// The task that an offer begins.
 	pub(super) fn offered(event: &Event) -> Option<Self> {
-		let What::Offered { id, sequence, spec, deadline, webhook } = &event.what else {
+		let What::Offered { id, sequence, app, price, spec, deadline, webhook } = &event.what
+		else {
 			return None;
 		};
 		Some(Self {
 			id: id.clone(),
 			sequence: *sequence,
+			app: *app,
+			price: *price,
 			state: TaskState::Queued,
 			attempt: 0,
 			step: 0,

@@ -1,6 +1,7 @@
 //! What the holder of a lease may do, and how leases end.
 
 use super::event::{Change, What};
+use super::fair_queue::FairQueue;
 use super::task::{Hold, LeaseRecord, Phase, Task};
 use super::timers::Timer;
 use super::{Millis, Scheduler, TaskRecord};
@@ -400,7 +401,7 @@ impl Scheduler {
 	/// Lets the last thing happen to a task, which is forgotten then; its record.
 	fn finish(&mut self, id: &TaskId, what: What, now: Millis) -> Option<TaskRecord> {
 		if self.tasks.get(id)?.record.state == TaskState::Queued {
-			self.dequeue(id);
+			self.dequeue(id, FairQueue::remove);
 		}
 		self.happen(id, what, now);
 		let Task { record, hold } = self.tasks.remove(id)?;

@@ -1,8 +1,9 @@
 //! How busy the miners of a model are.
 
+use super::app::App;
+use super::fair_queue::FairQueue;
 use super::Scheduler;
 use cuckoo_coordinator_api::task::{TaskId, TaskState};
-use std::collections::BTreeSet;
 
 /// How busy those who serve a model are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl Scheduler {
 
 	/// How busy those who serve a model are. Takes time in the number of miners.
 	pub fn load(&self, model: &str) -> Load {
-		let queued = self.queues.get(model).map_or(0, BTreeSet::len);
+		let queued = self.queues.get(model).map_or(0, FairQueue::len);
 		let mut load = Load { queued, slots: 0, free: 0 };
 		for miner in self.miners.values() {
 			let (slots, free) = miner.slots(model);
@@ -31,5 +32,21 @@ impl Scheduler {
 			load.free += free;
 		}
 		load
+	}
+
+	/// Whether a miner could take a task of a model now.
+	pub fn has_free(&self, model: &str) -> bool {
+		self.pools.contains_key(model)
+	}
+
+	/// How many tasks of a model its live miners can hold at once.
+	pub fn slots(&self, model: &str) -> usize {
+		self.live_stake.get(model).map_or(0, |behind| behind.slots)
+	}
+
+	/// About how much work would be done before a task of this app that is offered now, in thousandths
+	/// of a unit. Takes time in the number of apps with waiting tasks of the model.
+	pub fn work_ahead(&self, model: &str, app: &App, milliunits: u64) -> u64 {
+		self.queues.get(model).map_or(0, |queue| queue.work_ahead(app, milliunits))
 	}
 }

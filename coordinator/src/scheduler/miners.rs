@@ -76,6 +76,8 @@ struct Link {
 pub(super) struct LiveStake {
 	stake: u128,
 	miners: usize,
+	/// Tasks that they can hold at once.
+	pub(super) slots: usize,
 }
 
 impl Miner {
@@ -376,15 +378,18 @@ impl Scheduler {
 		let Some(miner) = self.miners.get_mut(&operator) else { return };
 		let models = || miner.link.iter().flat_map(|link| &link.models).map(|offer| &offer.name);
 		if miner.counted != counted {
+			let slots = miner.link.as_ref().map_or(0, |link| link.slots);
 			for model in models() {
 				let behind = self.live_stake.entry(model.clone()).or_default();
 				if let Some(old) = miner.counted {
 					behind.stake -= old;
 					behind.miners -= 1;
+					behind.slots -= slots;
 				}
 				if let Some(new) = counted {
 					behind.stake += new;
 					behind.miners += 1;
+					behind.slots += slots;
 				}
 				if behind.miners == 0 {
 					self.live_stake.remove(model);

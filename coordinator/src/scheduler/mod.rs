@@ -12,11 +12,14 @@
 //! - `task`: a task and its record, `event`: what can happen to it, `timers`: what happens by itself;
 //! - `miners`: who is registered, connected, live and free, `load`: how busy they are, `speed`: how
 //!   fast;
-//! - `dispatch`: queues, draws and new leases;
+//! - `app`: who offers tasks, `fair_queue`: whose is next;
+//! - `dispatch`: draws and new leases;
 //! - `leases`: what the holder of a lease may do, and how leases end.
 
+mod app;
 mod dispatch;
 mod event;
+mod fair_queue;
 mod leases;
 mod load;
 mod miners;
@@ -29,6 +32,7 @@ mod random_events;
 #[cfg(test)]
 mod tests;
 
+pub use app::{AccountId, App, Offer};
 pub use event::{Change, Event, Version, What};
 pub use leases::{Submission, Verified};
 pub use load::Load;
@@ -42,15 +46,19 @@ use cuckoo_coordinator_api::{
 	miner::LIVE_SECONDS,
 	task::{TaskId, TaskRequest, TaskState, MAX_SEED},
 };
+use fair_queue::{FairQueue, LastServed};
 use miners::{LiveStake, Miner, Roll};
 use rand::RngCore;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use task::{Hold, Phase, QueueKey, Task};
+use task::{Hold, Phase, Task};
 use timers::{Timer, Timers};
 
 /// Milliseconds since the Unix epoch, by a clock that never goes back.
 pub type Millis = u64;
+
+/// Seconds after which a full queue may have room.
+const FULL_FOR: u32 = 5;
 
 /// The limits by which tasks are scheduled.
 #[derive(Clone, Debug)]
@@ -114,7 +122,8 @@ pub struct Scheduler {
 	/// By model: the miners that could take a task now. Never empty.
 	pools: HashMap<String, Pool>,
 	/// By model: the tasks that wait for a miner. Never empty.
-	queues: BTreeMap<String, BTreeSet<QueueKey>>,
+	queues: BTreeMap<String, FairQueue>,
+	last_served: LastServed,
 	/// By model: the stake of the live miners that serve it, free or not.
 	live_stake: BTreeMap<String, LiveStake>,
 	/// Leases read from the store, of miners that have not been heard of since.
@@ -140,6 +149,7 @@ impl Scheduler {
 			miners: BTreeMap::new(),
 			pools: HashMap::new(),
 			queues: BTreeMap::new(),
+			last_served: LastServed::default(),
 			live_stake: BTreeMap::new(),
 			restored: BTreeMap::new(),
 			dirty: BTreeSet::new(),
@@ -207,10 +217,11 @@ impl Scheduler {
 	/// miners may be about to reconnect.)
 	pub fn offer(
 		&mut self,
-		request: TaskRequest,
+		offer: impl Into<Offer>,
 		now: Millis,
 		rng: &mut dyn RngCore,
 	) -> Result<TaskRecord, Refusal> {
+		let Offer { app, request, price } = offer.into();
 		self.advance(now);
 		let model = self.admit(&request)?;
 		let webhook = request.webhook()?;
@@ -221,6 +232,8 @@ impl Scheduler {
 			what: What::Offered {
 				id: id.clone(),
 				sequence: self.next_sequence,
+				app,
+				price,
 				spec: Arc::new(request.resolve(seed, model)),
 				deadline: now + self.options.deadline_ms,
 				webhook,
@@ -249,10 +262,9 @@ impl Scheduler {
 		request.check()?;
 		let model = self.resolve_model(request.model.as_deref())?;
 		if self.queued >= self.options.max_queued {
-			return Err(Refusal::new(
-				Code::Busy,
-				format!("{} tasks are waiting, no more are taken; try again later", self.queued),
-			));
+			let why =
+				format!("{} tasks are waiting, no more are taken; try again later", self.queued);
+			return Err(Refusal::new(Code::Busy, why).retry_after(FULL_FOR));
 		}
 		Ok(model)
 	}
@@ -297,9 +309,8 @@ impl Scheduler {
 	/// Lets happen what is due by `now`. To be called a few times a second.
 	pub fn tick(&mut self, now: Millis, rng: &mut dyn RngCore) {
 		self.advance(now);
-		// A miner may have cooled off for a task that was tried before; those are first in a queue.
-		let retried =
-			self.queues.iter().filter(|(_, queue)| queue.first().is_some_and(|first| !first.fresh));
+		// A miner may have cooled off for a task that was tried before.
+		let retried = self.queues.iter().filter(|(_, queue)| queue.has_retried());
 		self.dirty.extend(retried.map(|(model, _)| model.clone()));
 		self.dispatch(now, rng);
 	}

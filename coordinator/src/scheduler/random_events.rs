@@ -1,4 +1,5 @@
-//! The scheduler under random sequences of events, with what must always hold checked after each.
+//! The scheduler, and the accounts of the apps, under random sequences of events, with what must always
+//! hold checked after each.
 //!
 //! Between it and its miners lies the worst of networks: whatever was once handed out may be answered at
 //! any time later, any number of times, in any order, by anybody, or never; an assignment may not arrive.
@@ -7,9 +8,13 @@
 
 use super::tests::{login, operator, registration, registry, request};
 use super::*;
+use crate::accounts::{Account, AccountChange, AccountEvent, ApiKey, Limits};
 use crate::assignment::vrf::tests::drawer;
 use crate::registry::RegistrySnapshot;
-use cuckoo_coordinator_api::miner::{Assignment, FailureReason, FailureReport, Heartbeat};
+use cuckoo_coordinator_api::{
+	amount::Amount,
+	miner::{Assignment, FailureReason, FailureReport, Heartbeat},
+};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -17,11 +22,24 @@ use std::collections::{HashMap, HashSet};
 
 const MINERS: u8 = 6;
 const MODELS: [&str; 3] = ["a", "b", "c"];
+const APPS: u64 = 3;
+/// What is put into the account of each app.
+const BUDGET: Amount = Amount(1_000);
 
 #[derive(Clone, Debug)]
 enum Event {
 	Offer {
 		model: Option<usize>,
+		/// An app with an account, or one without.
+		app: u64,
+		price: u128,
+		images: u32,
+	},
+	/// Money goes into an account, or out of it.
+	Deposit {
+		app: u64,
+		amount: u128,
+		out: bool,
 	},
 	Cancel {
 		task: usize,
@@ -105,7 +123,10 @@ fn event() -> impl Strategy<Value = Event> {
 		FailureReason::Internal,
 	]);
 	prop_oneof![
-		8 => prop::option::of(0..MODELS.len()).prop_map(|model| Event::Offer { model }),
+		8 => (prop::option::of(0..MODELS.len()), 0..=APPS, 0_u128..400, 1_u32..9)
+			.prop_map(|(model, app, price, images)| Event::Offer { model, app, price, images }),
+		1 => (0..APPS, 0_u128..500, prop::bool::ANY)
+			.prop_map(|(app, amount, out)| Event::Deposit { app, amount, out }),
 		1 => index.clone().prop_map(|task| Event::Cancel { task }),
 		4 => (0..MINERS, 1_u32..4, 1_u8..8).prop_map(|(miner, slots, models)| Event::Connect {
 			miner, slots, models
@@ -152,6 +173,27 @@ struct World {
 	logs: HashMap<TaskId, Vec<super::Event>>,
 	/// Every task as it was published last.
 	published: HashMap<TaskId, TaskRecord>,
+	/// The accounts of the apps, and what was put into them.
+	accounts: Vec<Account>,
+	paid_in: Vec<u128>,
+	/// Tasks whose price was set aside, and what became of that.
+	reservations: HashMap<TaskId, Option<TaskState>>,
+}
+
+fn app(n: u64) -> App {
+	if n < APPS {
+		App::Account(AccountId(n))
+	} else {
+		App::default()
+	}
+}
+
+fn account(n: u64) -> Account {
+	let key = ApiKey::draw(&mut ChaCha20Rng::seed_from_u64(n));
+	let limits = Limits::default();
+	let (name, key, key_prefix) = (n.to_string(), key.hash(), key.prefix().to_owned());
+	let what = AccountChange::Made { name, key, key_prefix, limits };
+	Account::made(&AccountEvent { account: AccountId(n), at: 0, what }).unwrap()
 }
 
 fn registrations(miners: u8, weight: u128) -> RegistrySnapshot {
@@ -178,9 +220,28 @@ impl World {
 			registered: (0b11_1111, 10),
 			logs: HashMap::new(),
 			published: HashMap::new(),
+			accounts: (0..APPS).map(account).collect(),
+			paid_in: vec![0; APPS as usize],
+			reservations: HashMap::new(),
 		};
+		for n in 0..APPS {
+			world.pay(n, AccountChange::Deposited(BUDGET));
+		}
 		world.scheduler.set_registry(&registrations(0b11_1111, 10), world.now, &mut world.rng);
 		world
+	}
+
+	/// Puts money into an account or takes it out, as far as there is enough.
+	fn pay(&mut self, n: u64, what: AccountChange) {
+		let paid = match what {
+			AccountChange::Deposited(amount) => self.paid_in[n as usize] + amount.0,
+			AccountChange::Withdrawn(amount) => self.paid_in[n as usize].saturating_sub(amount.0),
+			_ => unreachable!(),
+		};
+		let event = AccountEvent { account: AccountId(n), at: self.now, what };
+		if self.accounts[n as usize].apply(&event).is_ok() {
+			self.paid_in[n as usize] = paid;
+		}
 	}
 
 	fn held(&self, index: usize) -> Option<(u8, Assignment)> {
@@ -250,13 +311,23 @@ impl World {
 	fn apply(&mut self, event: Event) {
 		let (now, rng) = (self.now, &mut self.rng);
 		match event {
-			Event::Offer { model } => {
-				let request = request(model.map(|model| MODELS[model]));
-				if let Ok(record) = self.scheduler.offer(request, now, rng) {
+			Event::Offer { model, app: n, price, images } => {
+				let request = TaskRequest { images, ..request(model.map(|model| MODELS[model])) };
+				let price = if n < APPS { Amount(price) } else { Amount::ZERO };
+				if self.accounts.get(n as usize).is_some_and(|account| account.balance < price) {
+					return;
+				}
+				let offer = Offer { app: app(n), request, price };
+				if let Ok(record) = self.scheduler.offer(offer, now, rng) {
 					// Tasks that come back from a miner may exceed the bound: they were taken in.
 					assert!(self.scheduler.queued() <= self.scheduler.options.max_queued);
 					self.offered.push(record.id);
 				}
+			},
+			Event::Deposit { app, amount, out } => {
+				let amount = Amount(amount);
+				let deposited = AccountChange::Deposited(amount);
+				self.pay(app, if out { AccountChange::Withdrawn(amount) } else { deposited });
 			},
 			Event::Cancel { task } => {
 				if !self.offered.is_empty() {
@@ -405,13 +476,9 @@ impl World {
 		let mut waiting = HashSet::new();
 		for (model, queue) in &scheduler.queues {
 			assert!(!queue.is_empty());
-			for key in queue {
-				let task = &scheduler.tasks[&key.id];
-				assert_eq!(
-					(&task.record.spec.model, task.record.queue_key()),
-					(model, key.clone())
-				);
-				assert!(waiting.insert(key.id.clone()));
+			for id in queue.checked() {
+				assert_eq!(&scheduler.tasks[&id].record.spec.model, model);
+				assert!(waiting.insert(id));
 			}
 		}
 		assert_eq!(scheduler.queued(), waiting.len());
@@ -437,6 +504,21 @@ impl World {
 		}
 
 		self.check_timers();
+
+		// All money is somewhere, and what is set aside is set aside for a task that has not ended.
+		for ((account, paid_in), n) in self.accounts.iter().zip(&self.paid_in).zip(0..) {
+			assert_eq!(account.total(), Some(Amount(*paid_in)));
+			let open = scheduler.tasks.values().map(|task| &task.record);
+			let open: Vec<u128> =
+				open.filter(|record| record.app == app(n)).map(|record| record.price.0).collect();
+			assert_eq!(account.reserved, Amount(open.iter().sum()));
+			assert_eq!(account.in_flight as usize, open.len());
+			let done = self
+				.published
+				.values()
+				.filter(|record| record.app == app(n) && record.state == TaskState::Done);
+			assert_eq!(account.spent, Amount(done.map(|record| record.price.0).sum()));
+		}
 
 		// Exactly the miners that could take a task of a model are in its pool.
 		for view in scheduler.miners() {
@@ -507,6 +589,20 @@ impl World {
 				assert_eq!(Some(record.version()), from, "progress changes nothing else");
 				continue;
 			};
+			if let App::Account(AccountId(n)) = record.app {
+				let change =
+					Change { from, event: Some(event.clone()), record: record.clone(), draw: None };
+				self.accounts[n as usize].follow(&change).expect("it balances");
+			}
+			let resolved = match event.what {
+				What::Offered { .. } => Some(None),
+				What::Accepted { .. } | What::Ended { .. } => Some(Some(record.state)),
+				_ => None,
+			};
+			if let Some(resolved) = resolved {
+				let before = self.reservations.insert(record.id.clone(), resolved);
+				assert_eq!(before, resolved.map(|_| None), "resolved once, after it was made");
+			}
 			let log = self.logs.entry(record.id.clone()).or_default();
 			log.push(event.clone());
 			if let What::Leased(lease) = &event.what {
@@ -558,6 +654,8 @@ proptest! {
 			world.check();
 		}
 		prop_assert_eq!(world.ended.len(), world.offered.len());
+		prop_assert!(world.reservations.values().all(Option::is_some));
+		prop_assert!(world.accounts.iter().all(|account| account.reserved == Amount::ZERO));
 		prop_assert!(occupied(&world).values().all(|count| *count == 0));
 	}
 }

@@ -1,8 +1,10 @@
 //! A task: the record of it, which is kept, and what only the running scheduler knows.
 
+use super::app::App;
 use super::Millis;
 use crate::registry::Operator;
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState, TaskStatus},
 	webhook::Webhook,
@@ -18,6 +20,12 @@ pub struct TaskRecord {
 	pub id: TaskId,
 	/// Place in the order of all offers, from 0.
 	pub sequence: u64,
+	/// Who offered it.
+	#[serde(default)]
+	pub app: App,
+	/// What it costs if it is done: set aside while it is under way.
+	#[serde(default)]
+	pub price: Amount,
 	/// Where the task is.
 	pub state: TaskState,
 	/// Which try this is, from 1; 0 before the first.
@@ -93,6 +101,7 @@ impl TaskRecord {
 			miner: self.lease.as_ref().map(|lease| lease.miner.clone()),
 			spec: (*self.spec).clone(),
 			pictures: self.pictures.clone(),
+			price: self.price,
 			failure: self.failure.clone(),
 			offered_at: self.offered_at,
 			changed_at: self.changed_at,
@@ -111,12 +120,6 @@ impl TaskRecord {
 			.filter(|tried| tried.until.is_none_or(|until| now < until))
 			.map(|tried| tried.miner)
 			.collect()
-	}
-
-	/// The order in which tasks of one model are drawn for: those that were tried before, then the
-	/// others, each by the order of their offers.
-	pub(super) fn queue_key(&self) -> QueueKey {
-		QueueKey { fresh: self.attempt == 0, sequence: self.sequence, id: self.id.clone() }
 	}
 }
 
@@ -154,15 +157,6 @@ impl Hold {
 	pub(super) fn picked_up(&self) -> bool {
 		self.phase != Phase::Assigned
 	}
-}
-
-/// A place in a model's queue.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct QueueKey {
-	/// Whether the task has not been tried yet.
-	pub(super) fresh: bool,
-	pub(super) sequence: u64,
-	pub(super) id: TaskId,
 }
 
 /// A specification that is shared, in serialized form.

@@ -1,5 +1,6 @@
 //! The scheduler step by step. [`random_events`](super::random_events) drives it at random.
 
+mod apps;
 mod draws;
 mod late;
 mod restart;

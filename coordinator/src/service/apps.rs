@@ -1,7 +1,7 @@
 //! What apps may do.
 
 use super::{unreadable, Service, State};
-use crate::scheduler::TaskRecord;
+use crate::scheduler::{App, Offer, TaskRecord};
 use bytes::Bytes;
 use cuckoo_coordinator_api::{
 	app::{CoordinatorInfo, MinerView},
@@ -45,16 +45,31 @@ impl Service {
 		self.with(|state, _| state.scheduler.miners())
 	}
 
-	/// Takes a task in, and answers when it is kept; see
-	/// [`Scheduler::offer`](crate::scheduler::Scheduler::offer).
+	/// Takes a task in, and answers when it is kept.
 	///
 	/// # Errors
 	///
-	/// Those of the scheduler; `INVALID_REQUEST` if its webhook may not be called.
-	pub async fn offer(&self, request: TaskRequest) -> Result<TaskStatus, Refusal> {
+	/// Those of [`Scheduler::offer`](crate::scheduler::Scheduler::offer); `UNAUTHORIZED`,
+	/// `INSUFFICIENT_BALANCE` and `TOO_MANY_TASKS` by the account of the app; `PRICE_TOO_HIGH` for its
+	/// request; `BUSY` if the task would wait for too long; `INVALID_REQUEST` if its webhook may not be
+	/// called.
+	pub async fn offer(&self, app: App, request: TaskRequest) -> Result<TaskStatus, Refusal> {
 		self.admit_webhook(&request)?;
-		let (offered, number) =
-			self.numbered(|state, now| state.scheduler.offer(request, now, &mut state.rng));
+		let (offered, number) = self.numbered(|state, now| {
+			let work = state.work(&app, &request)?;
+			let price = work.price;
+			if let Some(most) = request.max_offer_price.filter(|most| *most < price) {
+				let why = format!(
+					"the task costs {price} plancks and maxOfferPrice is {most}; offer more, or ask for \
+					less"
+				);
+				return Err(Refusal::new(Code::PriceTooHigh, why));
+			}
+			state.accounts.check_offer(&app, price)?;
+			state.check_wait(&app, &work)?;
+			let offer = Offer { app, request, price };
+			state.scheduler.offer(offer, now, &mut state.rng)
+		});
 		let record = offered?;
 		self.journal.written(number).await?;
 		Ok(record.status())
@@ -69,23 +84,25 @@ impl Service {
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is none of this name (any more).
-	pub fn status(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
-		self.record(id).map(|record| record.status())
+	/// `UNKNOWN_TASK` if this app has none of this name (any more).
+	pub fn status(&self, app: &App, id: &TaskId) -> Result<TaskStatus, Refusal> {
+		self.record(app, id).map(|record| record.status())
 	}
 
 	/// Takes a task back.
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is none of this name (any more), `TASK_ENDED` if it has ended already.
-	pub async fn cancel(&self, id: &TaskId) -> Result<TaskStatus, Refusal> {
+	/// `UNKNOWN_TASK` if this app has none of this name (any more), `TASK_ENDED` if it has ended
+	/// already.
+	pub async fn cancel(&self, app: &App, id: &TaskId) -> Result<TaskStatus, Refusal> {
+		self.record(app, id)?;
 		let cancelled =
 			self.promise(|state, now| state.scheduler.cancel(id, now, &mut state.rng)).await?;
 		if let Some(record) = cancelled {
 			return Ok(record.status());
 		}
-		let record = self.record(id)?;
+		let record = self.record(app, id)?;
 		let why = format!("task {id} has ended already: it is {}", record.state);
 		Err(Refusal::new(Code::TaskEnded, why))
 	}
@@ -104,9 +121,14 @@ impl Service {
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is none of this name (any more).
-	pub fn follow(&self, id: &TaskId) -> Result<watch::Receiver<Arc<TaskRecord>>, Refusal> {
-		self.journal.follow(id).map_err(unreadable)?.ok_or_else(|| unknown_task(id))
+	/// `UNKNOWN_TASK` if this app has none of this name (any more).
+	pub fn follow(
+		&self,
+		app: &App,
+		id: &TaskId,
+	) -> Result<watch::Receiver<Arc<TaskRecord>>, Refusal> {
+		let found = self.journal.follow(id).map_err(unreadable)?;
+		found.filter(|task| app.may_see(&task.borrow().app)).ok_or_else(|| unknown_task(id))
 	}
 
 	/// Waits until a task has ended, at most for `limit` and until the coordinator goes down; where it
@@ -114,9 +136,14 @@ impl Service {
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is none of this name (any more).
-	pub async fn wait(&self, id: &TaskId, limit: Duration) -> Result<TaskStatus, Refusal> {
-		let mut changes = self.follow(id)?;
+	/// `UNKNOWN_TASK` if this app has none of this name (any more).
+	pub async fn wait(
+		&self,
+		app: &App,
+		id: &TaskId,
+		limit: Duration,
+	) -> Result<TaskStatus, Refusal> {
+		let mut changes = self.follow(app, id)?;
 		let mut down = self.down.subscribe();
 		let deadline = Instant::now() + limit;
 		// That the time is over, or that nothing can change any more, is no error: say where it is.
@@ -132,9 +159,9 @@ impl Service {
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is no such picture (yet, or any more).
-	pub async fn picture(&self, id: &TaskId, index: u32) -> Result<Bytes, Refusal> {
-		let record = self.record(id)?;
+	/// `UNKNOWN_TASK` if this app has no such picture (yet, or any more).
+	pub async fn picture(&self, app: &App, id: &TaskId, index: u32) -> Result<Bytes, Refusal> {
+		let record = self.record(app, id)?;
 		if record.state != TaskState::Done {
 			let what = format!("task {id} has no pictures: it is {}", record.state);
 			return Err(Refusal::new(Code::UnknownTask, what));

@@ -5,12 +5,14 @@
 //! What happens under the lock is appended to the [journal](crate::store) under the lock, so in order.
 //! An answer goes out when what it tells of has been written; so does what followers see.
 //!
-//! - `apps`: what apps may do; `draws`: how miners were drawn; `miners`: what miners may do; `quote`:
-//!   what a task would take;
+//! - `apps`: what apps may do; `draws`: how miners were drawn; `miners`: what miners may do; `accounts`:
+//!   who apps are and what their operator may do with them;
+//! - `quote`: what a task would take; `wait`: how long it would wait;
 //! - `deliveries`: messages to apps on their way;
 //! - `observation`: what the machinery around it may see; `network`: what people may see;
 //! - `verification`: whether a result is what was asked for.
 
+mod accounts;
 mod apps;
 mod clock;
 mod deliveries;
@@ -20,15 +22,18 @@ mod network;
 mod observation;
 mod quote;
 mod verification;
+mod wait;
 
 pub(crate) use apps::unknown_task;
+pub(crate) use clock::wall_clock;
 pub(crate) use miners::random_token;
 pub use observation::{Health, Readiness};
 
+use crate::accounts::{Accounts, AppOptions};
 use crate::assignment::vrf::Drawer;
 use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
-use crate::scheduler::{Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
+use crate::scheduler::{App, Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
 use crate::store::{Entry, Journal, Outflow, Pictures, Store, StoreError, Upload};
 use crate::webhooks::{Due, Sender, WebhookOptions};
@@ -39,13 +44,13 @@ use cuckoo_coordinator_api::{
 	task::TaskId,
 };
 use parking_lot::Mutex;
-use quote::TaskTimes;
 use rand_chacha::ChaCha20Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, Instant, MissedTickBehavior};
+use wait::TaskTimes;
 
 /// How often the scheduler looks at the clock.
 const TICK: Duration = Duration::from_millis(200);
@@ -100,6 +105,7 @@ struct State {
 	/// Pictures of tasks that have not ended, by attempt and index.
 	uploads: HashMap<TaskId, HashMap<(u32, u32), Upload>>,
 	sessions: Sessions,
+	accounts: Accounts,
 	/// Names, seeds and leases come from it: a cryptographic generator.
 	rng: ChaCha20Rng,
 	/// How long tasks took lately.
@@ -127,6 +133,7 @@ impl Service {
 		let Outflow { garbage, deliveries } = outflow;
 		let clock = SteadyClock::start_after(unfinished.latest);
 		let mut scheduler = Scheduler::new(options, drawer);
+		let accounts = Accounts::new(AppOptions::default(), unfinished.accounts, &unfinished.tasks);
 		if !unfinished.tasks.is_empty() {
 			tracing::info!(tasks = unfinished.tasks.len(), "going on with unfinished tasks");
 		}
@@ -145,6 +152,7 @@ impl Service {
 				scheduler,
 				uploads,
 				sessions,
+				accounts,
 				rng,
 				times: TaskTimes::default(),
 				stages: Stages::default(),
@@ -166,6 +174,13 @@ impl Service {
 	#[must_use]
 	pub fn with_webhooks(self, options: WebhookOptions) -> Self {
 		Self { webhooks: Sender::new(options), ..self }
+	}
+
+	/// Has other rules for apps than that everybody may do everything for nothing.
+	#[must_use]
+	pub fn with_apps(self, options: AppOptions) -> Self {
+		self.state.lock().accounts.set_options(options);
+		self
 	}
 
 	/// Who this coordinator is.
@@ -290,6 +305,7 @@ impl Service {
 			log_change(&change);
 			state.times.see(&change.record);
 			self.metrics.see(&mut state.stages, &change);
+			state.accounts.follow(&change);
 			if change.record.state.is_final() {
 				state.uploads.remove(&change.record.id);
 			}
@@ -306,13 +322,14 @@ impl Service {
 		(result, number)
 	}
 
-	/// A task as it was kept last.
+	/// A task as it was kept last, if this app may see it.
 	///
 	/// # Errors
 	///
-	/// `UNKNOWN_TASK` if there is none of this name (any more).
-	fn record(&self, id: &TaskId) -> Result<Arc<TaskRecord>, Refusal> {
-		self.journal.task(id).map_err(unreadable)?.ok_or_else(|| unknown_task(id))
+	/// `UNKNOWN_TASK` if there is none of this name (any more), or it is another app's.
+	fn record(&self, app: &App, id: &TaskId) -> Result<Arc<TaskRecord>, Refusal> {
+		let found = self.journal.task(id).map_err(unreadable)?;
+		found.filter(|record| app.may_see(&record.app)).ok_or_else(|| unknown_task(id))
 	}
 }
 

@@ -1,8 +1,7 @@
 //! The coordinator and its network in one piece of data, for a page that shows them.
 
-use super::quote::wait_seconds;
 use super::{Service, State};
-use crate::scheduler::{Load, Millis};
+use crate::scheduler::{App, Load, Millis};
 use bytes::Bytes;
 use cuckoo_coordinator_api::app::{CoordinatorInfo, MinerView};
 use serde::Serialize;
@@ -13,6 +12,9 @@ use tokio::time::Instant;
 const FRESH: Duration = Duration::from_secs(1);
 /// Miners that are told one by one, those with the most stake.
 const MINERS: usize = 30;
+/// Thousandths of a work unit of a picture of 512×512 in 20 steps: for such a one, of an app with nothing
+/// else to do, waiting times are told.
+const USUAL_WORK: u64 = 5_000;
 /// Models whose load is told, those with the most stake.
 const MODELS: usize = 10;
 
@@ -91,7 +93,7 @@ impl Service {
 		let load = coordinator.models.iter().take(MODELS).map(|model| {
 			let load = state.scheduler.load(model);
 			let Load { queued, slots, free } = load;
-			let wait_seconds = wait_seconds(load, state.times.of(model));
+			let wait_seconds = state.wait_seconds(&App::default(), model, USUAL_WORK, load);
 			ModelLoad { model: model.clone(), queued, slots, free_slots: free, wait_seconds }
 		});
 		let load = load.collect();

@@ -2,13 +2,15 @@
 
 use super::outbox::{deliveries, delivery};
 use super::tables::{
-	assignments_of, decode, events_of, uploads_of, Tables, BY_END, DRAWS, ENDED, EVENTS, EVIDENCE,
-	FORMAT, IDS, META, NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
+	assignments_of, decode, events_of, uploads_of, Tables, ACCOUNTS, ACCOUNT_EVENTS, BY_END, DRAWS,
+	ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META, NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
 use super::{
-	Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload, Written,
+	audit, Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload,
+	Written, TASKS_FILE,
 };
-use crate::scheduler::{Event, TaskRecord};
+use crate::accounts::{Account, AccountEvent};
+use crate::scheduler::{AccountId, Event, TaskRecord};
 use crate::webhooks::Delivery;
 use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use redb::{
@@ -16,11 +18,15 @@ use redb::{
 	ReadableTable, WriteTransaction,
 };
 use std::collections::HashMap;
+use std::fs::DirBuilder;
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// The layout of the tables that this program reads and writes.
-const KNOWN_FORMAT: u64 = 2;
+const KNOWN_FORMAT: u64 = 3;
+/// The layout without accounts. Made into the present one by noting that: what is new may be missing.
+const FORMAT_WITHOUT_ACCOUNTS: u64 = 2;
 /// What the database may hold of its file in memory.
 const CACHE_BYTES: usize = 128 << 20;
 
@@ -32,6 +38,25 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
+	/// Opens the file in a data directory, both made if they are missing.
+	///
+	/// # Errors
+	///
+	/// The directory cannot be made, or those of [`Self::open`].
+	pub fn in_directory(
+		dir: &Path,
+		durability: Durability,
+		retention: Retention,
+	) -> Result<Self, StoreError> {
+		// Prompts and leases are nobody else's business.
+		DirBuilder::new()
+			.recursive(true)
+			.mode(0o700)
+			.create(dir)
+			.map_err(|error| StoreError::Directory { path: dir.to_owned(), error })?;
+		Self::open(&dir.join(TASKS_FILE), durability, retention)
+	}
+
 	/// Opens a file, which is made if it is missing.
 	///
 	/// # Errors
@@ -74,7 +99,9 @@ impl RedbStore {
 			let mut tables = Tables::open(&transaction)?;
 			let found = tables.meta.get(FORMAT)?.map(|format| format.value());
 			match found {
-				None => drop(tables.meta.insert(FORMAT, KNOWN_FORMAT)?),
+				None | Some(FORMAT_WITHOUT_ACCOUNTS) => {
+					drop(tables.meta.insert(FORMAT, KNOWN_FORMAT)?);
+				},
 				Some(KNOWN_FORMAT) => {},
 				Some(found) => {
 					return Err(StoreError::Format {
@@ -120,7 +147,27 @@ impl RedbStore {
 		Ok(transaction)
 	}
 
+	/// All accounts, in the order in which they were made.
+	pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+		let read = self.database.begin_read()?;
+		let table = read.open_table(ACCOUNTS)?;
+		let all = table.iter()?;
+		all.map(|entry| decode(entry?.1.value())).collect()
+	}
+
+	/// All that was done to an account, in order.
+	pub fn account_events(&self, account: AccountId) -> Result<Vec<AccountEvent>, StoreError> {
+		let read = self.database.begin_read()?;
+		let table = read.open_table(ACCOUNT_EVENTS)?;
+		let all = table.range((account.0, 0)..=(account.0, u32::MAX))?;
+		all.map(|entry| decode(entry?.1.value())).collect()
+	}
+
 	/// What the last run left to be done.
+	///
+	/// # Errors
+	///
+	/// It cannot be read, or an account does not balance.
 	pub fn unfinished(&self) -> Result<Unfinished, StoreError> {
 		let read = self.database.begin_read()?;
 		let mut unfinished = Unfinished {
@@ -137,6 +184,10 @@ impl RedbStore {
 				unfinished.uploads.push(((record.id.clone(), attempt, index), upload));
 			}
 			unfinished.tasks.push(record);
+		}
+		unfinished.accounts = self.accounts()?;
+		for account in &unfinished.accounts {
+			audit::check(account, &self.account_events(account.id)?, &unfinished.tasks)?;
 		}
 		Ok(unfinished)
 	}
@@ -169,6 +220,7 @@ impl TaskStore for RedbStore {
 					Entry::Change(change) => {
 						tables.change(change, last[&change.record.id] == place)?;
 					},
+					Entry::Account(event) => tables.account_event(event)?,
 					Entry::Upload { id, attempt, index, upload } => {
 						tables.upload(id, *attempt, *index, upload)?;
 					},
@@ -179,6 +231,7 @@ impl TaskStore for RedbStore {
 					Entry::Prune { now } => tables.prune(*now, &self.retention)?,
 				}
 			}
+			tables.write_accounts()?;
 			tables.written
 		};
 		transaction.commit()?;

@@ -6,8 +6,10 @@
 //!
 //! - `journal`: groups of changes, one writer, and who waits for them;
 //! - `database`: the store in a redb file; `tables`: how it is laid out, `outbox`: messages to apps in it;
+//!   `audit`: that accounts balance;
 //! - `pictures`: the object store.
 
+mod audit;
 mod database;
 mod journal;
 mod outbox;
@@ -20,17 +22,16 @@ pub use database::RedbStore;
 pub use journal::{Journal, Outflow};
 pub use pictures::Pictures;
 
+use crate::accounts::{Account, AccountEvent};
 use crate::scheduler::{Change, Event, Millis, TaskRecord};
 use crate::webhooks::{Delivery, Due};
 use cuckoo_coordinator_api::{assignment::AssignmentRecord, task::TaskId};
 use serde::{Deserialize, Serialize};
-use std::fs::DirBuilder;
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// File of the tasks in the data directory.
-const TASKS_FILE: &str = "tasks.redb";
+/// File of the tasks and accounts in the data directory.
+pub const TASKS_FILE: &str = "tasks.redb";
 /// Directory of the pictures in the data directory.
 const PICTURES_DIR: &str = "pictures";
 
@@ -80,8 +81,11 @@ pub struct Written {
 /// Something to be kept.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-	/// Something happened to a task. With its end go the pictures of all attempts but the accepted one.
+	/// Something happened to a task, and with that to the account of its app. With its end go the
+	/// pictures of all attempts but the accepted one.
 	Change(Box<Change>),
+	/// Something was done to an account.
+	Account(AccountEvent),
 	/// A picture was uploaded, in place of an earlier one with the same index.
 	Upload {
 		/// For this task,
@@ -165,6 +169,8 @@ pub struct Unfinished {
 	pub uploads: Vec<((TaskId, u32, u32), Upload)>,
 	/// Messages to apps that have not been received yet.
 	pub deliveries: Vec<Due>,
+	/// All accounts, in the order in which they were made.
+	pub accounts: Vec<Account>,
 	/// The place of the next offer.
 	pub next_sequence: u64,
 	/// The latest time that is on record.
@@ -250,6 +256,14 @@ pub enum StoreError {
 		/// Why.
 		error: Box<redb::Error>,
 	},
+	/// An account does not fit the tasks of its app, or what was put in and taken out.
+	#[error("the account {account} does not balance: {why}; restore the store from a back-up, and report this as a fault")]
+	Unbalanced {
+		/// Its number.
+		account: u64,
+		/// What does not fit.
+		why: String,
+	},
 	/// The database failed.
 	#[error("the store failed: {0}")]
 	Database(Box<redb::Error>),
@@ -303,13 +317,7 @@ impl Store {
 		durability: Durability,
 		retention: Retention,
 	) -> Result<Self, StoreError> {
-		// Prompts and leases are nobody else's business.
-		DirBuilder::new()
-			.recursive(true)
-			.mode(0o700)
-			.create(dir)
-			.map_err(|error| StoreError::Directory { path: dir.to_owned(), error })?;
-		let database = RedbStore::open(&dir.join(TASKS_FILE), durability, retention)?;
+		let database = RedbStore::in_directory(dir, durability, retention)?;
 		database.claim(owner)?;
 		let pictures = match pictures {
 			Some(url) => Pictures::at(url, durability, std::env::vars())?,

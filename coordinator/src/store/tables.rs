@@ -3,13 +3,15 @@
 
 use super::outbox::OUTBOX;
 use super::{Evidence, RecordError, Retention, StoreError, Upload, Written};
-use crate::scheduler::{Change, Event, Millis, TaskRecord};
+use crate::accounts::{Account, AccountEvent, Unbalanced};
+use crate::scheduler::{AccountId, Change, Event, Millis, TaskRecord};
 use cuckoo_coordinator_api::{
 	assignment::{AssignmentRecord, Hex},
 	task::{TaskId, TaskState},
 };
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
+use std::collections::{btree_map::Entry, BTreeMap};
 
 /// Numbers about the whole store, by name.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -36,6 +38,11 @@ pub(super) type UploadKey = (u64, u32, u32);
 pub(super) const BY_END: TableDefinition<(Millis, u64), u64> = TableDefinition::new("by end");
 /// Results that contradict accepted ones: by the name of the task and the attempt. Not pruned.
 pub(super) const EVIDENCE: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("evidence");
+/// Accounts of apps, by number.
+pub(super) const ACCOUNTS: TableDefinition<u64, &[u8]> = TableDefinition::new("accounts");
+/// What was done to accounts: by account and number of the event, from 1. Not pruned.
+pub(super) const ACCOUNT_EVENTS: TableDefinition<(u64, u32), &[u8]> =
+	TableDefinition::new("account events");
 
 /// In [`META`]: the layout of this module.
 pub(super) const FORMAT: &str = "format";
@@ -68,6 +75,10 @@ pub(super) struct Tables<'t> {
 	uploads: Table<'t, UploadKey, &'static [u8]>,
 	by_end: Table<'t, (Millis, u64), u64>,
 	evidence: Table<'t, (&'static str, u32), &'static [u8]>,
+	accounts: Table<'t, u64, &'static [u8]>,
+	account_events: Table<'t, (u64, u32), &'static [u8]>,
+	/// The accounts that this group changes, as they will be after it.
+	changed: BTreeMap<AccountId, Account>,
 	pub(super) outbox: Table<'t, u64, &'static [u8]>,
 	/// What is to follow when all of this is written.
 	pub(super) written: Written,
@@ -85,6 +96,9 @@ impl<'t> Tables<'t> {
 			uploads: transaction.open_table(UPLOADS)?,
 			by_end: transaction.open_table(BY_END)?,
 			evidence: transaction.open_table(EVIDENCE)?,
+			accounts: transaction.open_table(ACCOUNTS)?,
+			account_events: transaction.open_table(ACCOUNT_EVENTS)?,
+			changed: BTreeMap::new(),
 			outbox: transaction.open_table(OUTBOX)?,
 			written: Written::default(),
 		})
@@ -105,10 +119,53 @@ impl<'t> Tables<'t> {
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
 		self.tell(change)?;
+		if let Some(id) = record.app.account() {
+			self.change_account(id, |account| account.follow(change))?;
+		}
 		if record.state.is_final() {
 			self.close(record)?;
 		} else if is_last {
 			self.unfinished.insert(sequence, &*encode(record)?)?;
+		}
+		Ok(())
+	}
+
+	/// Logs what was done to an account.
+	pub(super) fn account_event(&mut self, event: &AccountEvent) -> Result<(), StoreError> {
+		let id = event.account;
+		let number = match Account::made(event) {
+			Some(account) => {
+				self.changed.insert(id, account);
+				1
+			},
+			None => self.change_account(id, |account| account.apply(event))?.events,
+		};
+		self.account_events.insert((id.0, number), &*encode(event)?)?;
+		Ok(())
+	}
+
+	/// Changes an account; it is written at the end of the group.
+	fn change_account(
+		&mut self,
+		id: AccountId,
+		change: impl FnOnce(&mut Account) -> Result<(), Unbalanced>,
+	) -> Result<&Account, StoreError> {
+		let unbalanced = |why: String| StoreError::Unbalanced { account: id.0, why };
+		let account = match self.changed.entry(id) {
+			Entry::Occupied(account) => account.into_mut(),
+			Entry::Vacant(place) => {
+				let found = self.accounts.get(id.0)?.map(|account| decode(account.value()));
+				place.insert(found.ok_or_else(|| unbalanced("it is missing".into()))??)
+			},
+		};
+		change(account).map_err(|error| unbalanced(error.to_string()))?;
+		Ok(account)
+	}
+
+	/// Writes the accounts that the group has changed.
+	pub(super) fn write_accounts(&mut self) -> Result<(), StoreError> {
+		for (id, account) in std::mem::take(&mut self.changed) {
+			self.accounts.insert(id.0, &*encode(&account)?)?;
 		}
 		Ok(())
 	}

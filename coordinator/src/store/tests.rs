@@ -1,9 +1,12 @@
 //! The store through its journal: what outlives a crash, what is refused, what is removed.
 
+mod accounts;
+
 use super::*;
 use crate::registry::Operator;
-use crate::scheduler::{LeaseRecord, Version, What};
+use crate::scheduler::{App, LeaseRecord, Version, What};
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	assignment::{Draw, Hex, MinerSet},
 	task::{PictureRef, TaskRequest, TaskState},
 };
@@ -64,11 +67,21 @@ impl Story {
 	}
 
 	fn offered(n: u8, at: Millis) -> (Self, Entry) {
+		Self::offer(n, at, App::default(), Amount::ZERO)
+	}
+
+	/// Offered by an app, at this price.
+	fn offered_by(n: u8, app: App, price: Amount) -> (Self, Entry) {
+		Self::offer(n, 0, app, price)
+	}
+
+	fn offer(n: u8, at: Millis, app: App, price: Amount) -> (Self, Entry) {
 		let mut story = Self(None);
 		let spec = Arc::new(TaskRequest::new("a red bird").resolve(1, "m".into()));
 		let sequence = n.into();
+		let deadline = at + 600_000;
 		let offer =
-			What::Offered { id: id(n), sequence, spec, deadline: at + 600_000, webhook: None };
+			What::Offered { id: id(n), sequence, app, price, spec, deadline, webhook: None };
 		let entry = story.change(at, offer);
 		(story, entry)
 	}
@@ -200,10 +213,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 	let database = Database::open(&file).unwrap();
 	let write = database.begin_write().unwrap();
 	let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-	write.open_table(meta).unwrap().insert("format", 3).unwrap();
+	write.open_table(meta).unwrap().insert("format", 4).unwrap();
 	write.commit().unwrap();
 	drop(database);
-	assert!(refused().contains("has format 3, and this program knows format 2"));
+	assert!(refused().contains("has format 4, and this program knows format 3"));
 
 	std::fs::write(&file, "something else").unwrap();
 	assert!(refused().contains("cannot open the store"));

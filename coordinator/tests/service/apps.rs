@@ -186,7 +186,7 @@ async fn malformed_bodies_get_json_rpc_errors() {
 #[tokio::test]
 async fn pictures_that_are_not_there_are_not_found() {
 	let coordinator = Coordinator::start(vec![]).await;
-	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
+	let id = coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id;
 	for path in [
 		format!("/pictures/{id}/0"),
 		format!("/pictures/{id}/x"),

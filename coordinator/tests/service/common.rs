@@ -4,18 +4,20 @@
 use bytes::Bytes;
 use cuckoo_chain_client::keys;
 use cuckoo_coordinator::{
+	accounts::{AppOptions, Command, Limits, Reply},
 	app_server::serve_apps,
 	assignment::vrf::Drawer,
 	listener::Port,
 	miner_server::serve_miners,
 	probes::serve_metrics,
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
-	scheduler::SchedulerOptions,
+	scheduler::{App, SchedulerOptions},
 	service::{Identity, Service},
 	store::{Durability, Retention, Store},
 	webhooks::WebhookOptions,
 };
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	error::{refusal, Code, Refusal},
 	miner::{
 		upload_path, Assignment, FailureReason, FailureReport, Heartbeat, Login, MinerApiClient,
@@ -75,7 +77,7 @@ impl Coordinator {
 	/// Waits until it shows that a task has come to `step`: progress is shown and not kept, so the
 	/// answer to a heartbeat does not wait for it.
 	pub async fn shows(&self, held: &Assignment, step: u32) {
-		while self.service.status(&held.task_id).unwrap().step != step {
+		while self.service.status(&nobody(), &held.task_id).unwrap().step != step {
 			tokio::time::sleep(Duration::from_millis(5)).await;
 		}
 	}
@@ -91,6 +93,12 @@ impl Coordinator {
 		Self::launch(store, miners, options, [0, 0]).await
 	}
 
+	/// With these rules for apps.
+	pub async fn start_for(miners: Vec<MinerRegistration>, apps: AppOptions) -> Self {
+		let store = Store::in_memory(Retention::default()).unwrap();
+		Self::launch_for(store, miners, SchedulerOptions::default(), apps, [0, 0]).await
+	}
+
 	/// With its store in a directory.
 	pub async fn start_in(dir: &Path, miners: Vec<MinerRegistration>) -> Self {
 		let options = SchedulerOptions::default();
@@ -101,7 +109,8 @@ impl Coordinator {
 	pub async fn start_with_webhooks(webhooks: WebhookOptions) -> Self {
 		let store = Store::in_memory(Retention::default()).unwrap();
 		let options = SchedulerOptions::default();
-		Self::launch_with_webhooks(store, vec![], options, [0, 0], webhooks).await
+		let apps = AppOptions::default();
+		Self::launch_with(store, vec![], options, apps, webhooks, [0, 0]).await
 	}
 
 	/// At these ports, for apps and for miners.
@@ -111,18 +120,30 @@ impl Coordinator {
 		options: SchedulerOptions,
 		ports: [u16; 2],
 	) -> Self {
-		// Receivers of messages are on this machine, and waiting takes time.
-		let webhooks =
-			WebhookOptions { allow_private: true, first_retry: Duration::from_millis(200) };
-		Self::launch_with_webhooks(store, miners, options, ports, webhooks).await
+		Self::launch_for(store, miners, options, AppOptions::default(), ports).await
 	}
 
-	async fn launch_with_webhooks(
+	/// Likewise, with these rules for apps.
+	pub async fn launch_for(
 		store: Store,
 		miners: Vec<MinerRegistration>,
 		options: SchedulerOptions,
-		[app_port, miner_port]: [u16; 2],
+		apps: AppOptions,
+		ports: [u16; 2],
+	) -> Self {
+		// Receivers of messages are on this machine, and waiting takes time.
+		let webhooks =
+			WebhookOptions { allow_private: true, first_retry: Duration::from_millis(200) };
+		Self::launch_with(store, miners, options, apps, webhooks, ports).await
+	}
+
+	async fn launch_with(
+		store: Store,
+		miners: Vec<MinerRegistration>,
+		options: SchedulerOptions,
+		apps: AppOptions,
 		webhooks: WebhookOptions,
+		[app_port, miner_port]: [u16; 2],
 	) -> Self {
 		let identity = Identity {
 			genesis: GENESIS,
@@ -133,7 +154,7 @@ impl Coordinator {
 		let drawer = Drawer::new(GENESIS, keys::for_draws("//Eve").unwrap());
 		let rng = ChaCha20Rng::from_entropy();
 		let service = Service::new(identity, options, drawer, store, rng);
-		let service = Arc::new(service.with_webhooks(webhooks));
+		let service = Arc::new(service.with_webhooks(webhooks).with_apps(apps));
 		let first = RegistrySnapshot { block: 1, miners, ..RegistrySnapshot::default() };
 		let (registry, registries) = watch::channel(Arc::new(first));
 		let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -154,6 +175,15 @@ impl Coordinator {
 		eventually("the registry is read", registered).await;
 		let [apps, miners, metrics] = addresses;
 		Self { service, registry, apps, miners, metrics, stop, keeper }
+	}
+
+	/// Makes an app with so many plancks; its key.
+	pub async fn add_app(&self, name: &str, budget: u128, limits: Limits) -> String {
+		let command = Command::Add { name: name.into(), budget: Amount(budget), limits };
+		match self.service.administer(command).await.unwrap() {
+			Reply::Key { secret, .. } => secret,
+			other => panic!("{other:?}"),
+		}
 	}
 
 	/// Stops it and waits until it has let go of its store. Its clients must be gone.
@@ -218,6 +248,11 @@ pub async fn reaches(coordinator: &Coordinator, name: &str, wanted: f64) {
 /// The store in a directory.
 pub fn open_store(dir: &Path) -> Store {
 	Store::open(dir, "test", None, Durability::Commit, Retention::default()).unwrap()
+}
+
+/// Who offers what comes from inside the program, and from clients without a key.
+pub fn nobody() -> App {
+	App::default()
 }
 
 /// Waits for something that is about to become true; fails after ten seconds.

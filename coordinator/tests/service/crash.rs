@@ -1,15 +1,18 @@
 //! A coordinator that is killed at random moments, with ten miners and apps at work: nothing that it has
-//! answered is lost, nothing is accepted twice.
+//! answered is lost, nothing is accepted twice, and the accounts of the apps balance.
 //!
 //! The normal run kills five times. `CUCKOO_KILLS=200 cargo test --release -p cuckoo-coordinator --test
 //! service kill -- --nocapture` kills as often as it says.
 
 use crate::common::*;
 use cuckoo_coordinator::{
-	scheduler::{SchedulerOptions, TaskRecord, What},
+	accounts::{AccountChange, AppOptions, Prices},
+	admin::{self, AppArgs, AppCommand},
+	scheduler::{App, SchedulerOptions, TaskRecord, What},
 	store::{Durability, RedbStore, Retention, TaskStore},
 };
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	app::AppApiClient,
 	error::Code,
 	miner::{upload_path, Assignment, MinerApiClient},
@@ -18,13 +21,13 @@ use cuckoo_coordinator_api::{
 };
 use jsonrpsee::{
 	core::ClientError,
-	http_client::{HttpClient, HttpClientBuilder},
+	http_client::{HeaderMap, HttpClient, HttpClientBuilder},
 	ws_client::{WsClient, WsClientBuilder},
 };
 use parking_lot::Mutex;
 use rand::Rng;
 use sp_crypto_hashing::blake2_256;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -40,6 +43,10 @@ use tokio::time::sleep;
 
 const MINERS: usize = 10;
 const APPS: usize = 4;
+/// What is put into the account of each app, in plancks: enough.
+const BUDGET: u128 = 1_000_000_000;
+/// Plancks for a work unit.
+const PRICE: Amount = Amount(1_000);
 /// Tasks that may wait or be at work at once.
 const OPEN: usize = 100;
 /// The time in which it is to answer again. Counted, not asserted: the machine may be busy.
@@ -71,7 +78,9 @@ async fn child() {
 	};
 	let miners = keys().iter().map(|key| registration(key, 1)).collect();
 	let store = open_store(Path::new(dir));
-	let _coordinator = Coordinator::launch(store, miners, options, ports).await;
+	let prices = Prices::new(PRICE, BTreeMap::new());
+	let apps = AppOptions { prices, ..AppOptions::default() };
+	let _coordinator = Coordinator::launch_for(store, miners, options, apps, ports).await;
 	println!("\nready");
 	std::future::pending::<()>().await;
 }
@@ -93,8 +102,8 @@ fn start(dir: &Path, [apps, miners]: [u16; 2]) -> Child {
 /// What the outside knows.
 #[derive(Default)]
 struct Seen {
-	/// Tasks whose offer was answered, with those whose cancelling was.
-	accepted: Vec<TaskId>,
+	/// Tasks whose offer was answered, each with its app, and those whose cancelling was.
+	accepted: Vec<(TaskId, usize)>,
 	cancelled: HashSet<TaskId>,
 	/// Tasks whose cancelling was asked for, answered or not.
 	doubtful: HashSet<TaskId>,
@@ -106,16 +115,27 @@ struct Seen {
 
 type Shared = Arc<Mutex<Seen>>;
 
-fn app_client(port: u16) -> HttpClient {
+/// Makes an app in a store that nobody has; its key.
+async fn make_app(dir: &Path, n: usize) -> String {
+	let name = format!("app {n}");
+	let command = AppCommand::Add { name, budget: Amount(BUDGET), rate: 0, in_flight: 0 };
+	let mut key = Vec::new();
+	admin::run(AppArgs { command, data: Some(dir.to_owned()) }, &mut key).await.unwrap();
+	String::from_utf8(key).unwrap().trim().to_owned()
+}
+
+fn app_client(port: u16, key: &str) -> HttpClient {
+	let authorization = format!("Bearer {key}").parse().unwrap();
 	HttpClientBuilder::default()
+		.set_headers(HeaderMap::from_iter([("authorization".parse().unwrap(), authorization)]))
 		.request_timeout(Duration::from_secs(90))
 		.build(format!("http://127.0.0.1:{port}"))
 		.unwrap()
 }
 
 /// Offers tasks, and cancels every tenth, until it is told to stop.
-async fn offer(port: u16, seen: Shared, stop: Arc<AtomicBool>) {
-	let client = app_client(port);
+async fn offer(app: usize, port: u16, key: String, seen: Shared, stop: Arc<AtomicBool>) {
+	let client = app_client(port, &key);
 	for n in 0.. {
 		if stop.load(Ordering::Relaxed) {
 			return;
@@ -134,7 +154,7 @@ async fn offer(port: u16, seen: Shared, stop: Arc<AtomicBool>) {
 			continue;
 		};
 		let id = offered.task_id;
-		seen.lock().accepted.push(id.clone());
+		seen.lock().accepted.push((id.clone(), app));
 		if n % 10 == 0 {
 			seen.lock().doubtful.insert(id.clone());
 			if client.cancel_task(id.clone()).await.is_ok() {
@@ -210,12 +230,22 @@ async fn what_was_promised_outlives_kill_9() {
 	let dir = tempfile::tempdir().unwrap();
 	let free = || TcpListener::bind("127.0.0.1:0").unwrap();
 	let ports = [free(), free()].map(|listener| listener.local_addr().unwrap().port());
+	let mut keys = Vec::new();
+	for n in 0..APPS {
+		keys.push(make_app(dir.path(), n).await);
+	}
 	let mut child = start(dir.path(), ports);
 	let (seen, stop) = (Shared::default(), Arc::new(AtomicBool::new(false)));
-	let miners: Vec<_> =
-		keys().into_iter().map(|key| tokio::spawn(mine(key, ports[1], seen.clone()))).collect();
-	let apps: Vec<_> =
-		(0..APPS).map(|_| tokio::spawn(offer(ports[0], seen.clone(), stop.clone()))).collect();
+	let miners: Vec<_> = self::keys()
+		.into_iter()
+		.map(|key| tokio::spawn(mine(key, ports[1], seen.clone())))
+		.collect();
+	let apps: Vec<_> = (0..APPS)
+		.map(|n| {
+			let (key, seen, stop) = (keys[n].clone(), seen.clone(), stop.clone());
+			tokio::spawn(offer(n, ports[0], key, seen, stop))
+		})
+		.collect();
 
 	// From the kill until it answers again.
 	let mut away = Vec::new();
@@ -227,7 +257,7 @@ async fn what_was_promised_outlives_kill_9() {
 		child.kill().unwrap();
 		child.wait().unwrap();
 		child = tokio::task::block_in_place(|| start(dir.path(), ports));
-		app_client(ports[0]).info().await.unwrap();
+		app_client(ports[0], &keys[0]).info().await.unwrap();
 		away.push(killed.elapsed());
 	}
 	stop.store(true, Ordering::Relaxed);
@@ -235,12 +265,12 @@ async fn what_was_promised_outlives_kill_9() {
 		app.await.unwrap();
 	}
 
-	let client = app_client(ports[0]);
+	let clients: Vec<_> = keys.iter().map(|key| app_client(ports[0], key)).collect();
 	let http = reqwest::Client::new();
 	let accepted = seen.lock().accepted.clone();
-	let (mut done, mut cancelled) = (0, 0);
-	for id in &accepted {
-		let status = client.wait_task(id.clone(), Some(60));
+	let (mut done, mut cancelled) = (0_u64, 0);
+	for (id, app) in &accepted {
+		let status = clients[*app].wait_task(id.clone(), Some(60));
 		let status = status.await.unwrap_or_else(|error| panic!("task {id} is lost: {error}"));
 		let (sure, doubtful) = {
 			let seen = seen.lock();
@@ -255,7 +285,7 @@ async fn what_was_promised_outlives_kill_9() {
 			state => panic!("task {id} is {state}, cancelled: {sure}; {:?}", status.failure),
 		}
 		let url = format!("http://127.0.0.1:{}{}", ports[0], status.pictures[0].path);
-		let answer = http.get(url).send().await.unwrap();
+		let answer = http.get(url).bearer_auth(&keys[*app]).send().await.unwrap();
 		assert_eq!(answer.status(), 200, "the picture of {id}");
 		let body = answer.bytes().await.unwrap();
 		let pixels = pixels(&status.spec, 0);
@@ -272,25 +302,50 @@ async fn what_was_promised_outlives_kill_9() {
 	let file = dir.path().join("tasks.redb");
 	let store = RedbStore::open(&file, Durability::Commit, Retention::default()).unwrap();
 	let seen = seen.lock();
-	for id in &accepted {
+	// All tasks are alike, and so is their price.
+	let (mut spent, mut price) = ([0; APPS], 0);
+	for (id, app) in &accepted {
 		let events = store.events(id).unwrap();
 		let acceptances =
 			events.iter().filter(|event| matches!(event.what, What::Accepted { .. })).count();
 		assert!(acceptances <= 1, "task {id} was accepted twice");
 		let answers = seen.done.get(id).map_or(0, HashSet::len);
 		assert!(answers <= acceptances, "task {id}: {answers} results were answered with done");
-		assert_eq!(TaskRecord::rebuild(events), store.task(id).unwrap());
+		let record = store.task(id).unwrap();
+		assert_eq!(TaskRecord::rebuild(events), record);
+		let record = record.unwrap();
+		if record.state == TaskState::Done {
+			spent[*app] += record.price.0;
+			price = record.price.0;
+		}
 	}
+	// It also fails if an account does not balance; so has every start after a kill.
+	let unfinished = store.unfinished().unwrap();
+	let mut reservations = 0;
+	for (account, answered) in unfinished.accounts.iter().zip(spent) {
+		let paid_in: Vec<_> = store.account_events(account.id).unwrap();
+		let deposits = paid_in.iter().filter(|e| matches!(e.what, AccountChange::Deposited(_)));
+		assert_eq!((deposits.count(), account.total()), (1, Some(Amount(BUDGET))));
+		let open = unfinished.tasks.iter().filter(|task| task.app == App::Account(account.id));
+		let open: u128 = open.map(|task| task.price.0).sum();
+		assert_eq!(account.reserved, Amount(open));
+		// Offers whose answer was lost may be done too.
+		assert!(account.spent >= Amount(answered) && answered > 0);
+		assert_eq!(account.spent, Amount(u128::from(account.tasks_done) * price));
+		reservations += account.tasks_done + u64::from(account.in_flight);
+	}
+	assert!(reservations >= done);
 	let repeated = seen.repeated;
 	away.sort_unstable();
 	let [median, most] = [away[away.len() / 2], away[away.len() - 1]].map(|t| t.as_secs_f32());
 	let late = away.iter().filter(|time| **time > PROMISED).count();
 	println!(
 		"killed {kills} times; {} tasks accepted: {done} done, {cancelled} cancelled, 0 lost, 0 \
-		accepted twice; {repeated} results sent again; {done} pictures readable; answering again after \
-		{median:.2} s in the median, {most:.2} s at most; {late} times after more than {} s",
+		accepted twice; {repeated} results sent again; {done} pictures readable; {APPS} accounts \
+		balanced; answering again after {median:.2} s in the median, {most:.2} s at most; {late} times \
+		after more than {} s",
 		accepted.len(),
 		PROMISED.as_secs()
 	);
-	assert!(done > kills, "nothing much was done");
+	assert!(done > kills as u64, "nothing much was done");
 }

@@ -77,10 +77,10 @@ async fn the_log_has_every_number_and_outlives_a_restart() {
 	let dir = tempfile::tempdir().unwrap();
 	let coordinator = Coordinator::start_in(dir.path(), miners()).await;
 	for n in 0..TASKS {
-		let offered = coordinator.service.offer(request(&n.to_string())).await.unwrap();
+		let offered = coordinator.service.offer(nobody(), request(&n.to_string())).await.unwrap();
 		assert_eq!(offered.sequence, n);
 		if n % 2 == 0 {
-			coordinator.service.cancel(&offered.task_id).await.unwrap();
+			coordinator.service.cancel(&nobody(), &offered.task_id).await.unwrap();
 		}
 	}
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;

@@ -1,5 +1,6 @@
 //! The coordinator as its users see it: a real server, real connections, a real process.
 
+mod accounts;
 mod apps;
 mod clients;
 mod common;

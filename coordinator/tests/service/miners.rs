@@ -11,7 +11,7 @@ use cuckoo_coordinator_api::{
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subxt_signer::sr25519::dev;
+use subxt_signer::sr25519::{dev, Keypair};
 
 #[tokio::test]
 async fn a_key_that_is_not_registered_is_refused() {
@@ -20,6 +20,21 @@ async fn a_key_that_is_not_registered_is_refused() {
 	let nonce = client.challenge().await.unwrap().nonce;
 	let login = Signed::seal(&dev::bob(), &audience(), "miner_login", &nonce, now(), &login());
 	assert_eq!(code(client.login(login).await), Code::NotRegistered);
+}
+
+#[tokio::test]
+async fn a_stranger_costs_no_signature_check() {
+	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
+	let client = coordinator.dial().await;
+	let forged = |key: &Keypair| {
+		let signed = Signed::seal(key, &audience(), "miner_login", "any", now(), &login());
+		let mut signed = serde_json::to_value(&signed).unwrap();
+		signed["signature"] = "00".repeat(64).into();
+		serde_json::from_value::<Signed<Login>>(signed).unwrap()
+	};
+	// Without a challenge, and with a signature that does not hold: that is not looked at.
+	assert_eq!(code(client.login(forged(&dev::bob())).await), Code::NotRegistered);
+	assert_eq!(code(client.login(forged(&dev::alice())).await), Code::BadSignature);
 }
 
 #[tokio::test]
@@ -100,7 +115,7 @@ async fn a_poll_waits_for_work() {
 	assert!((1..4).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
 	let (held, id) = tokio::join!(miner.take(), async {
 		tokio::time::sleep(Duration::from_millis(200)).await;
-		coordinator.service.offer(request("x")).await.unwrap().task_id
+		coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id
 	});
 	assert_eq!(held.task_id, id);
 }
@@ -109,7 +124,7 @@ async fn a_poll_waits_for_work() {
 async fn pictures_other_than_asked_for_are_refused() {
 	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	coordinator.service.offer(request("x")).await.unwrap();
+	coordinator.service.offer(nobody(), request("x")).await.unwrap();
 	let held = miner.take().await;
 	let (width, height) = (held.spec.width, held.spec.height);
 	let good = pixels(&held.spec, 0);
@@ -150,7 +165,7 @@ async fn a_picture_is_received_once_at_a_time() {
 	use tokio::io::AsyncWriteExt;
 	let coordinator = Coordinator::start(vec![registration(&dev::alice(), 1)]).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	coordinator.service.offer(request("x")).await.unwrap();
+	coordinator.service.offer(nobody(), request("x")).await.unwrap();
 	let held = miner.take().await;
 	let head = format!(
 		"PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 9000\r\n\r\nstart",
@@ -184,7 +199,7 @@ async fn a_result_is_accepted_exactly_once() {
 	let miners = vec![registration(&dev::alice(), 1), registration(&dev::bob(), 1)];
 	let coordinator = Coordinator::start(miners).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
+	let id = coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id;
 	let held = miner.take().await;
 	let thief = TestMiner::connect(&coordinator, dev::bob()).await;
 	miner.upload_all(&held).await;
@@ -205,7 +220,7 @@ async fn a_result_is_accepted_exactly_once() {
 	assert_eq!(code(miner.submit(&later).await), Code::NoLease);
 
 	assert_eq!(miner.submit(&result).await.unwrap(), TaskState::Done);
-	let changed_at = coordinator.service.status(&id).unwrap().changed_at;
+	let changed_at = coordinator.service.status(&nobody(), &id).unwrap().changed_at;
 	assert_eq!(miner.submit(&result).await.unwrap(), TaskState::Done, "the same again");
 	assert_eq!(code(miner.submit(&later).await), Code::NoLease);
 	assert_eq!(code(thief.submit(&result).await), Code::NoLease, "not the holder");
@@ -215,7 +230,7 @@ async fn a_result_is_accepted_exactly_once() {
 	other.pictures.clear();
 	assert_eq!(code(miner.submit(&other).await), Code::ConflictingResult);
 	assert_eq!(miner.submit(&result).await.unwrap(), TaskState::Done, "and the same yet again");
-	let status = coordinator.service.status(&id).unwrap();
+	let status = coordinator.service.status(&nobody(), &id).unwrap();
 	assert_eq!((status.state, status.changed_at), (TaskState::Done, changed_at));
 	assert_eq!(coordinator.service.miners().iter().map(|m| m.tasks_done).sum::<u64>(), 1);
 }
@@ -258,7 +273,7 @@ async fn a_task_that_nobody_can_render_fails_with_the_last_reason() {
 	let keys = [dev::alice(), dev::bob(), dev::charlie()];
 	let coordinator =
 		Coordinator::start(keys.iter().map(|key| registration(key, 1)).collect()).await;
-	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
+	let id = coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id;
 	for key in keys {
 		let miner = TestMiner::connect(&coordinator, key).await;
 		let held = miner.take().await;
@@ -267,7 +282,7 @@ async fn a_task_that_nobody_can_render_fails_with_the_last_reason() {
 		miner.client.logout(miner.session.clone()).await.unwrap();
 		assert_eq!(code(miner.client.logout(miner.session.clone()).await), Code::NoSession);
 	}
-	let status = coordinator.service.status(&id).unwrap();
+	let status = coordinator.service.status(&nobody(), &id).unwrap();
 	assert_eq!(status.state, TaskState::Failed);
 	let failure = status.failure.unwrap();
 	assert_eq!(failure.code, Code::FailedEverywhere);

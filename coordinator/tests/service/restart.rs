@@ -18,17 +18,18 @@ async fn a_miner_that_comes_back_after_a_restart_finishes_its_task() {
 	let dir = tempfile::tempdir().unwrap();
 	let miners = || vec![registration(&dev::alice(), 1)];
 	let coordinator = Coordinator::start_in(dir.path(), miners()).await;
-	let done = coordinator.service.offer(request("done before")).await.unwrap().task_id;
+	let done = coordinator.service.offer(nobody(), request("done before")).await.unwrap().task_id;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
 	let first = miner.take().await;
 	miner.upload_all(&first).await;
 	miner.submit(&TestMiner::result(&first)).await.unwrap();
-	let leased = coordinator.service.offer(request("leased")).await.unwrap().task_id;
+	let leased = coordinator.service.offer(nobody(), request("leased")).await.unwrap().task_id;
 	let held = miner.take().await;
 	miner.upload_all(&held).await;
-	let queued = coordinator.service.offer(request("queued")).await.unwrap().task_id;
-	let cancelled = coordinator.service.offer(request("cancelled")).await.unwrap().task_id;
-	coordinator.service.cancel(&cancelled).await.unwrap();
+	let queued = coordinator.service.offer(nobody(), request("queued")).await.unwrap().task_id;
+	let cancelled =
+		coordinator.service.offer(nobody(), request("cancelled")).await.unwrap().task_id;
+	coordinator.service.cancel(&nobody(), &cancelled).await.unwrap();
 	drop(miner);
 	coordinator.stop().await;
 
@@ -68,7 +69,7 @@ async fn two_results_for_one_attempt_are_kept_as_evidence() {
 	let dir = tempfile::tempdir().unwrap();
 	let miners = vec![registration(&dev::alice(), 1)];
 	let coordinator = Coordinator::start_in(dir.path(), miners).await;
-	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
+	let id = coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
 	let held = miner.take().await;
 	miner.upload_all(&held).await;
@@ -103,12 +104,12 @@ async fn pictures_that_nobody_needs_are_removed() {
 	};
 	let coordinator = Coordinator::start_in(dir.path(), miners()).await;
 	let miner = TestMiner::connect(&coordinator, dev::alice()).await;
-	let id = coordinator.service.offer(request("x")).await.unwrap().task_id;
+	let id = coordinator.service.offer(nobody(), request("x")).await.unwrap().task_id;
 	let held = miner.take().await;
 	miner.upload_all(&held).await;
 	miner.upload_all(&held).await;
 	eventually("the first of two is removed", || files() == 1).await;
-	coordinator.service.cancel(&id).await.unwrap();
+	coordinator.service.cancel(&nobody(), &id).await.unwrap();
 	eventually("the pictures of the cancelled task are removed", || files() == 0).await;
 
 	// One that was uploaded and not put on record, as a crash in between leaves it.

@@ -9,8 +9,10 @@ mod request;
 
 pub(super) use rendering::{Answer, Rendering};
 
-use super::{nothing_here, rename_field, status, unsupported, JsonBody};
-use crate::listener::Peer;
+use super::{nothing_here, rename_field, unsupported, JsonBody};
+use crate::gate::{max_offer_price, Caller};
+use crate::listener::{answer_refusal, Peer};
+use crate::scheduler::App;
 use crate::service::Service;
 use axum::{
 	extract::{ConnectInfo, State},
@@ -78,7 +80,7 @@ pub(super) fn error(mut refusal: Refusal) -> Response {
 		"body": "",
 		"errors": refusal.message,
 	});
-	(status(&refusal), Extension(refusal.code), Json(body)).into_response()
+	answer_refusal(&refusal, body)
 }
 
 async fn text_only() -> Response {
@@ -91,16 +93,17 @@ async fn none() -> Json<Value> {
 
 async fn txt2img(
 	State(Shared { service, owners }): State<Shared>,
+	Caller(app): Caller,
 	ConnectInfo(peer): ConnectInfo<Peer>,
 	headers: HeaderMap,
 	JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Response {
 	let owner = Owner::of(&headers, peer);
-	let offered = match body {
-		Ok(body) => Rendering::offer(&service, body, owners.model(&owner)).await,
-		Err(refusal) => Err(refusal),
+	let offered = async {
+		let most = max_offer_price(&headers)?;
+		Rendering::offer(&service, app, body?, owners.model(&owner), most).await
 	};
-	let rendering = match offered {
+	let rendering = match offered.await {
 		Ok(rendering) => rendering,
 		Err(refusal) => return error(refusal),
 	};
@@ -112,19 +115,20 @@ async fn txt2img(
 }
 
 /// The tasks of a client that have not ended, in the order in which it offered them.
-fn running(service: &Service, owners: &Owners, owner: &Owner) -> Vec<(Job, TaskStatus)> {
+fn running(service: &Service, app: &App, owners: &Owners, owner: &Owner) -> Vec<(Job, TaskStatus)> {
 	let jobs = owners.jobs(owner).into_iter();
-	jobs.filter_map(|job| service.status(&job.task).ok().map(|status| (job, status)))
+	jobs.filter_map(|job| service.status(app, &job.task).ok().map(|status| (job, status)))
 		.filter(|(_, status)| !status.state.is_final())
 		.collect()
 }
 
 async fn progress(
 	State(Shared { service, owners }): State<Shared>,
+	Caller(app): Caller,
 	ConnectInfo(peer): ConnectInfo<Peer>,
 	headers: HeaderMap,
 ) -> Json<Value> {
-	let running = running(&service, &owners, &Owner::of(&headers, peer));
+	let running = running(&service, &app, &owners, &Owner::of(&headers, peer));
 	let Some((job, status)) = running.first() else {
 		return Json(json!({
 			"progress": 0.0,
@@ -199,6 +203,7 @@ struct TaskQuestion {
 /// How far the task is that was offered with this `force_task_id`.
 async fn task_progress(
 	State(Shared { service, owners }): State<Shared>,
+	Caller(app): Caller,
 	ConnectInfo(peer): ConnectInfo<Peer>,
 	headers: HeaderMap,
 	JsonBody(question): JsonBody<TaskQuestion>,
@@ -210,7 +215,7 @@ async fn task_progress(
 	let jobs = owners.jobs(&Owner::of(&headers, peer));
 	// The last one, where a name was used again.
 	let job = jobs.into_iter().rev().find(|job| job.name.as_ref() == Some(&question.id_task));
-	let status = job.and_then(|job| service.status(&job.task).ok());
+	let status = job.and_then(|job| service.status(&app, &job.task).ok());
 	let is = |wanted: fn(TaskState) -> bool| status.as_ref().is_some_and(|s| wanted(s.state));
 	let active = is(|state| matches!(state, TaskState::Leased | TaskState::Verifying));
 	let at_work = status.as_ref().filter(|_| active);
@@ -230,12 +235,13 @@ async fn task_progress(
 /// Takes back all that this client waits for, begun or not.
 async fn interrupt(
 	State(Shared { service, owners }): State<Shared>,
+	Caller(app): Caller,
 	ConnectInfo(peer): ConnectInfo<Peer>,
 	headers: HeaderMap,
 ) -> Json<Value> {
-	for (job, _) in running(&service, &owners, &Owner::of(&headers, peer)) {
+	for (job, _) in running(&service, &app, &owners, &Owner::of(&headers, peer)) {
 		// Fails only if it has ended in the meantime.
-		let _ = service.cancel(&job.task).await;
+		let _ = service.cancel(&app, &job.task).await;
 	}
 	Json(json!({}))
 }

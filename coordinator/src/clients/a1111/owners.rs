@@ -1,4 +1,5 @@
-//! Whose tasks and preferences these are: one client neither sees nor stops what another does.
+//! Whose tasks and preferences these are: one client neither sees nor stops what another does, even where
+//! several share a key under different names.
 
 use crate::listener::Peer;
 use axum::http::{header::AUTHORIZATION, HeaderMap};

@@ -3,11 +3,13 @@
 use super::super::awaited::{Awaited, Finished};
 use super::request::{defaults, Txt2Img};
 use super::timestamp;
+use crate::scheduler::App;
 use crate::service::Service;
 use base64::{prelude::BASE64_STANDARD, Engine};
 use cuckoo_coordinator_api::{
+	amount::Amount,
 	error::Refusal,
-	task::{TaskId, TaskSpec, TaskStatus},
+	task::{TaskId, TaskRequest, TaskSpec, TaskStatus},
 };
 use serde::Serialize;
 use serde_json::{json, Map, Value};
@@ -35,25 +37,29 @@ pub struct Answer {
 }
 
 impl Rendering {
-	/// Offers what a body asks for; `preferred` is the model where it names none.
+	/// Offers what a body of this app asks for; `preferred` is the model where it names none, and
+	/// `max_offer_price` the most that it may cost.
 	///
 	/// # Errors
 	///
 	/// `UNSUPPORTED`, and those of [`Service::offer`].
 	pub async fn offer(
 		service: &Arc<Service>,
+		app: App,
 		body: Map<String, Value>,
 		preferred: Option<String>,
+		max_offer_price: Option<Amount>,
 	) -> Result<Self, Refusal> {
 		let request = Txt2Img::read(&body)?;
 		let task = request.task(preferred, &service.info().models)?;
+		let task = TaskRequest { max_offer_price, ..task };
 		let mut parameters = defaults();
 		for (name, value) in body {
 			if let Some(parameter) = parameters.get_mut(&name) {
 				*parameter = value;
 			}
 		}
-		Ok(Self { request, parameters, awaited: Awaited::offer(service, task).await? })
+		Ok(Self { request, parameters, awaited: Awaited::offer(service, app, task).await? })
 	}
 
 	/// Name of the task.
@@ -141,7 +147,6 @@ fn infotext(spec: &TaskSpec, seed: u64) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use cuckoo_coordinator_api::task::TaskRequest;
 
 	#[test]
 	fn a_picture_in_words() {

@@ -88,7 +88,7 @@ async fn sillytavern_stops_what_it_has_begun() {
 	let held = miner.take().await;
 	let interrupt = as_user(&coordinator, Method::POST, "/sdapi/v1/interrupt");
 	assert_eq!(answer(interrupt).await, (200, json!({})));
-	let status = coordinator.service.status(&held.task_id).unwrap();
+	let status = coordinator.service.status(&nobody(), &held.task_id).unwrap();
 	assert_eq!(status.state, TaskState::Cancelled);
 }
 
@@ -166,7 +166,7 @@ async fn progress_and_interrupt_concern_ones_own_tasks_only() {
 		let set = other(Method::POST, "/sdapi/v1/options");
 		assert_eq!(answer(set.json(&json!({ "sd_model_checkpoint": MODEL }))).await.0, 200);
 	}
-	let status = coordinator.service.status(&held.task_id).unwrap();
+	let status = coordinator.service.status(&nobody(), &held.task_id).unwrap();
 	assert_eq!(status.state, TaskState::Leased, "others cannot stop it");
 	miner.finish(&held).await;
 	assert_eq!(timeout(PATIENCE, rendering).await.unwrap().unwrap().0, 200);

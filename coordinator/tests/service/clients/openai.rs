@@ -143,7 +143,7 @@ async fn a_client_that_goes_away_leaves_nothing_in_the_queue() {
 		go_away(&coordinator, waiting).await;
 		eventually("it is cancelled", || coordinator.service.info().queued == 0).await;
 		miner.finish(&held).await;
-		let status = coordinator.service.status(&held.task_id).unwrap();
+		let status = coordinator.service.status(&nobody(), &held.task_id).unwrap();
 		assert_eq!(status.state, TaskState::Done);
 		assert_eq!(coordinator.get(&status.pictures[0].path).await.0, 200);
 		assert_eq!(coordinator.service.info().running, 0);

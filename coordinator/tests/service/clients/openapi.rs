@@ -1,6 +1,7 @@
 //! The OpenAPI document: every route in it answers, as it says.
 
 use super::*;
+use cuckoo_coordinator::accounts::Limits;
 use serde_json::{json, Map};
 
 /// What the document says of an operation.
@@ -145,10 +146,14 @@ async fn our_own_types_are_described_in_full() {
 	let path = format!("/v1/tasks/{}/assignment", status["taskId"].as_str().unwrap());
 	let (_, proof) = coordinator.get_json(&path).await;
 	let (_, network) = coordinator.get_json("/v1/status").await;
+	let key = coordinator.add_app("shop", 1, Limits::default()).await;
+	let account = coordinator.request(Method::GET, "/v1/account").bearer_auth(key);
+	let (_, account) = answer(account).await;
 	for (name, value) in [
 		("NetworkStatus", &network),
 		("CoordinatorInfo", &network["coordinator"]),
 		("Miner", &network["miners"][0]),
+		("Account", &account),
 		("TaskRequest", &body),
 		("TaskStatus", &status),
 		("TaskSpec", &status["spec"]),

@@ -1,7 +1,10 @@
 //! The REST twin of the `cuckoo_*` methods.
 
 use super::*;
-use cuckoo_coordinator_api::app::{AppApiClient, Quote};
+use cuckoo_coordinator_api::{
+	amount::Amount,
+	app::{AppApiClient, Quote},
+};
 use serde_json::json;
 
 fn body() -> Value {
@@ -89,6 +92,7 @@ async fn a_quote_offers_nothing() {
 	let idle = Quote {
 		model: MODEL.into(),
 		milliunits,
+		price: Amount::ZERO,
 		queued: 0,
 		slots: 1,
 		free_slots: 1,
