@@ -6,7 +6,7 @@
 //!   pictures are uploaded as raw bytes.
 //! - [`task`]: what a task is, its states and its limits; both sides share it.
 //! - [`signing`]: messages signed with a miner's operator key.
-//! - [`amount`]: money.
+//! - [`amount`](amount): money.
 //! - [`error`]: the codes of every refusal.
 //!
 //! All JSON is camelCase. Fields that a reader does not know are ignored.

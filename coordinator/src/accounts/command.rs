@@ -130,17 +130,17 @@ impl Accounts {
 		let id = match command {
 			Command::List => {
 				let per_unit = self.options.prices.per_unit();
-				let views = self.accounts.values().map(|account| account.view(per_unit)).collect();
+				let views = self.by_id.values().map(|account| account.view(per_unit)).collect();
 				return Ok((Reply::Accounts(views), events));
 			},
 			Command::Add { name, budget, limits } => {
 				if !(1..=NAME_BYTES).contains(&name.len()) || name.contains(char::is_control) {
 					return Err(CommandError::BadName(name.chars().take(NAME_BYTES).collect()));
 				}
-				if self.accounts.values().any(|account| account.name == name) {
+				if self.by_id.values().any(|account| account.name == name) {
 					return Err(CommandError::Taken(name));
 				}
-				let id = AccountId(self.accounts.keys().last().map_or(1, |last| last.0 + 1));
+				let id = AccountId(self.by_id.keys().last().map_or(1, |last| last.0 + 1));
 				let (drawn, key, key_prefix) = new_key(rng);
 				secret = Some(drawn);
 				happens(id, AccountChange::Made { name, key, key_prefix, limits });
@@ -195,7 +195,7 @@ impl Accounts {
 		for event in &events {
 			self.happen(event);
 		}
-		let account = self.accounts[&id].view(self.options.prices.per_unit());
+		let account = self.by_id[&id].view(self.options.prices.per_unit());
 		let reply = match secret {
 			Some(secret) => Reply::Key { secret, account },
 			None => Reply::Account(account),
@@ -204,18 +204,18 @@ impl Accounts {
 	}
 
 	fn happen(&mut self, event: &AccountEvent) {
-		if let Some(account) = self.accounts.get_mut(&event.account) {
+		if let Some(account) = self.by_id.get_mut(&event.account) {
 			self.by_key.remove(&account.key);
 			account.apply(event).expect("it was checked before; qed");
 			self.by_key.insert(account.key, account.id);
 		} else if let Some(account) = Account::made(event) {
 			self.by_key.insert(account.key, account.id);
-			self.accounts.insert(account.id, account);
+			self.by_id.insert(account.id, account);
 		}
 	}
 
 	fn named(&self, name: &str) -> Result<&Account, CommandError> {
-		let found = self.accounts.values().find(|account| account.name == name);
+		let found = self.by_id.values().find(|account| account.name == name);
 		found.ok_or_else(|| CommandError::Unknown(name.to_owned()))
 	}
 

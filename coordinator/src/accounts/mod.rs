@@ -45,7 +45,7 @@ const MAX_BUCKETS: usize = 65_536;
 #[derive(Debug)]
 pub struct Accounts {
 	options: AppOptions,
-	accounts: BTreeMap<AccountId, Account>,
+	by_id: BTreeMap<AccountId, Account>,
 	by_key: HashMap<KeyHash, AccountId>,
 	buckets: HashMap<App, TokenBucket>,
 	/// Tasks under way of those without a key.
@@ -62,8 +62,8 @@ impl Accounts {
 			}
 		}
 		let by_key = accounts.iter().map(|account| (account.key, account.id)).collect();
-		let accounts = accounts.into_iter().map(|account| (account.id, account)).collect();
-		Self { options, accounts, by_key, buckets: HashMap::new(), anonymous }
+		let by_id = accounts.into_iter().map(|account| (account.id, account)).collect();
+		Self { options, by_id, by_key, buckets: HashMap::new(), anonymous }
 	}
 
 	/// What apps may do.
@@ -79,7 +79,7 @@ impl Accounts {
 	/// Whether nothing but public questions is answered without a key.
 	pub fn need_key(&self) -> bool {
 		match self.options.access {
-			Access::Auto => !self.accounts.is_empty(),
+			Access::Auto => !self.by_id.is_empty(),
 			Access::Keys => true,
 			Access::Open => false,
 		}
@@ -166,7 +166,7 @@ impl Accounts {
 		match change.record.app {
 			App::Account(id) => {
 				let followed =
-					self.accounts.get_mut(&id).map_or(Err(Unbalanced), |it| it.follow(change));
+					self.by_id.get_mut(&id).map_or(Err(Unbalanced), |it| it.follow(change));
 				if let Err(error) = followed {
 					tracing::error!(task = %change.record.id, account = id.0, %error, "in memory");
 				}
@@ -206,7 +206,7 @@ impl Accounts {
 	}
 
 	fn account(&self, app: &App) -> Option<&Account> {
-		self.accounts.get(&app.account()?)
+		self.by_id.get(&app.account()?)
 	}
 
 	/// The account of an app, unless its key was revoked.

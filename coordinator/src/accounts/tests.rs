@@ -148,7 +148,7 @@ fn a_budget_bounds_what_is_under_way_and_failures_cost_nothing() {
 fn nothing_is_resolved_twice() {
 	let mut accounts = accounts(AppOptions::default());
 	let (_, app) = accounts.add("shop", 10, Limits::default());
-	let account = accounts.accounts.get_mut(&app.account().unwrap()).unwrap();
+	let account = accounts.by_id.get_mut(&app.account().unwrap()).unwrap();
 	let mut record = TaskRecord::rebuild([offer(app, 7)]).unwrap();
 	let what = What::Ended { state: TaskState::Cancelled, step: 0, failure: None };
 	let event = Event { at: 0, what };
@@ -217,5 +217,5 @@ fn what_the_log_tells_is_what_there_is() {
 	let log: Vec<AccountEvent> = serde_json::from_str(&json).unwrap();
 	let mut rebuilt = Account::made(&log[0]).unwrap();
 	log[1..].iter().for_each(|event| rebuilt.apply(event).unwrap());
-	assert_eq!(Some(&rebuilt), accounts.accounts.values().next());
+	assert_eq!(Some(&rebuilt), accounts.by_id.values().next());
 }

@@ -14,7 +14,7 @@ use axum::{
 		IntoResponse, Response,
 	},
 	routing::{any, get, post},
-	Extension, Json, Router,
+	Json, Router,
 };
 use base64::{prelude::BASE64_STANDARD, Engine};
 use bytes::Bytes;

@@ -19,7 +19,7 @@ use axum::{
 	http::HeaderMap,
 	response::{IntoResponse, Response},
 	routing::{any, get, post},
-	Extension, Json, Router,
+	Json, Router,
 };
 use chrono::{DateTime, Utc};
 use cuckoo_coordinator_api::{
