@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apps;
+mod bucket;
 mod clients;
 mod common;
 mod crash;
