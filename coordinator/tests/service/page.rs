@@ -24,6 +24,10 @@ fn chromium() -> PathBuf {
 
 #[tokio::test]
 async fn the_page_works_in_a_browser() {
+	// First, as it takes time in which no miner would be heard of.
+	let files = ["package.json", "package-lock.json", ".npmrc"];
+	let install = |dir: &Path| install(dir, "npm", ["ci", "--silent"]);
+	let packages = installed("page", Path::new(SCRIPTS), &files, install);
 	let names =
 		[("Ganymede", 50), ("a miner with a long name that somebody has given it", 30), ("Io", 20)];
 	let keys = [dev::alice(), dev::bob(), dev::charlie()];
@@ -36,9 +40,6 @@ async fn the_page_works_in_a_browser() {
 	for key in &keys[..2] {
 		TestMiner::connect(&coordinator, key.clone()).await.work();
 	}
-	let files = ["package.json", "package-lock.json", ".npmrc"];
-	let install = |dir: &Path| install(dir, "npm", ["ci", "--silent"]);
-	let packages = installed("page", Path::new(SCRIPTS), &files, install);
 	// It finds the package only from where that is installed.
 	let script = packages.join("page.mjs");
 	std::fs::copy(Path::new(SCRIPTS).join("page.mjs"), &script).unwrap();

@@ -42,8 +42,10 @@ impl Made {
 }
 
 async fn draws_a_picture(app: &App) {
-	let request =
-		TaskRequest { width: 64, height: 64, steps: 2, ..TaskRequest::new("a sealed letter") };
+	// By name, a model may be asked for before its miners are back.
+	let model = Some(models::NAME.into());
+	let prompt = TaskRequest::new("a sealed letter");
+	let request = TaskRequest { width: 64, height: 64, steps: 2, model, ..prompt };
 	let task = app.offer(request).await.unwrap();
 	let done = app.wait(&task.task_id, PATIENCE).await.unwrap();
 	assert_eq!(done.pictures.len(), 1, "{done:?}");
