@@ -59,7 +59,6 @@ pub const MAX_BATCH: u32 = 32;
 pub const MAX_SUBSCRIPTIONS: u32 = 128;
 /// After a failure to accept a connection that is not the peer's fault (too many open files).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-
 /// Longest time from the beginning of a connection until it is encrypted.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,7 @@
 //! again when they are renewed.
 
 use anyhow::{bail, Context};
-use cuckoo_chain_client::certificate;
+use cuckoo_chain_client::{certificate, write_new};
 use parking_lot::RwLock;
 use rustls::{
 	crypto::ring,
@@ -11,8 +11,6 @@ use rustls::{
 	ServerConfig,
 };
 use rustls_pki_types::{pem::PemObject, PrivateKeyDer};
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -130,23 +128,11 @@ pub fn make(hosts: Vec<String>, certificate: &Path, key: &Path) -> anyhow::Resul
 			bail!("{} exists: it is left as it is; name another file", path.display());
 		}
 	}
-	write_new(key, 0o600, &made.serialize_private_key_pem())?;
-	write_new(certificate, 0o644, &pem)?;
+	let private = made.serialize_private_key_pem();
+	for (path, mode, text) in [(key, 0o600, &private), (certificate, 0o644, &pem)] {
+		write_new(path, mode, text).with_context(|| format!("cannot write {}", path.display()))?;
+	}
 	Ok(certificate::fingerprint(&certificate::load(certificate)?[0]))
-}
-
-fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
-	let mut options = OpenOptions::new();
-	options.write(true).create_new(true);
-	#[cfg(unix)]
-	std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-	options
-		.open(path)
-		.and_then(|mut file| {
-			file.write_all(text.as_bytes())?;
-			file.sync_all()
-		})
-		.with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

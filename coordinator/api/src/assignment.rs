@@ -119,6 +119,16 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MinerSet(Vec<u8>);
 
+impl FromIterator<usize> for MinerSet {
+	fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
+		let mut set = Self::default();
+		for place in places {
+			set.set(place, true);
+		}
+		set
+	}
+}
+
 impl MinerSet {
 	/// Puts a miner in or takes it out.
 	pub fn set(&mut self, place: usize, is_in: bool) {
@@ -187,11 +197,7 @@ mod tests {
 	use super::*;
 
 	fn set(places: &[usize]) -> MinerSet {
-		let mut set = MinerSet::default();
-		for place in places {
-			set.set(*place, true);
-		}
-		set
+		places.iter().copied().collect()
 	}
 
 	#[test]

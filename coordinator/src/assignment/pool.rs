@@ -89,11 +89,7 @@ mod tests {
 	use std::collections::HashSet;
 
 	fn members(places: &[usize]) -> MinerSet {
-		let mut set = MinerSet::default();
-		for place in places {
-			set.set(*place, true);
-		}
-		set
+		places.iter().copied().collect()
 	}
 
 	#[test]

@@ -7,14 +7,15 @@
 //!
 //! Nobody but the owner may read the file of a real secret; a file that others can read is refused.
 
+use crate::write_new;
 use rand::{rngs::OsRng, RngCore};
 use schnorrkel::{
 	derive::{ChainCode, Derivation},
 	ExpansionMode, MiniSecretKey,
 };
 use std::{
-	fs::{File, OpenOptions},
-	io::{self, Read, Write},
+	fs::File,
+	io::{self, Read},
 	path::{Path, PathBuf},
 };
 use subxt_signer::{
@@ -98,20 +99,10 @@ pub fn generate() -> (Mnemonic, Keypair) {
 pub fn create(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
 	let path = path.as_ref();
 	let (phrase, key) = generate();
-	let mut options = OpenOptions::new();
-	options.write(true).create_new(true);
-	#[cfg(unix)]
-	std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-	options
-		.open(path)
-		.and_then(|mut file| {
-			writeln!(file, "{phrase}")?;
-			file.sync_all()
-		})
-		.map_err(|error| match error.kind() {
-			io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
-			_ => KeyError::Write { path: path.into(), error },
-		})?;
+	write_new(path, 0o600, &format!("{phrase}\n")).map_err(|error| match error.kind() {
+		io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
+		_ => KeyError::Write { path: path.into(), error },
+	})?;
 	Ok(key)
 }
 

@@ -19,6 +19,7 @@ pub mod consent;
 mod error;
 pub mod key_command;
 pub mod keys;
+mod new_file;
 mod registry;
 mod watch;
 
@@ -26,6 +27,7 @@ pub use account::{parse_account, parse_hash, AccountError};
 pub use amount::{format_cai, parse_cai, CAI};
 pub use client::{ChainClient, ChainConfig};
 pub use error::ChainError;
+pub use new_file::write_new;
 pub use registry::{BlockRef, Candidate, Registry, Role, UnknownRole};
 pub use subxt::utils::AccountId32;
 pub use subxt_signer::sr25519::Keypair;
