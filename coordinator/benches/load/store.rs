@@ -4,7 +4,7 @@
 
 use cuckoo_chain_client::keys;
 use cuckoo_coordinator::{
-	assignment::vrf::Drawer,
+	assignment::{late_draw::LateDraw, vrf::Drawer},
 	registry::{MinerRegistration, Operator, RegistrySnapshot},
 	scheduler::{Millis, Scheduler, SchedulerOptions, Verified},
 	store::{Durability, Entry, Journal, RedbStore, Retention},
@@ -66,17 +66,15 @@ impl Coordinator {
 		&self,
 		act: impl FnOnce(&mut Scheduler, Millis, &mut ChaCha20Rng) -> R,
 	) -> R {
-		let (result, number) = {
+		let (result, number, drawn) = {
 			let (scheduler, rng) = &mut *self.state.lock();
 			let result = act(scheduler, self.begin.elapsed().as_millis() as Millis, rng);
 			let changed = scheduler.take_effects().changed;
-			(
-				result,
-				self.journal.append(
-					changed.into_iter().map(|change| Entry::Change(Box::new(change))).collect(),
-				),
-			)
+			let drawn: Vec<_> = changed.iter().filter_map(|change| change.draw.clone()).collect();
+			let entries = changed.into_iter().map(|change| Entry::Change(Box::new(change)));
+			(result, self.journal.append(entries.collect()), drawn)
 		};
+		drawn.iter().for_each(LateDraw::make);
 		self.journal.written(number).await.expect("the store works");
 		result
 	}

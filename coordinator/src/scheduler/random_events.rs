@@ -578,6 +578,7 @@ impl World {
 	/// each change starts where the one before ended, and the log tells the whole record.
 	fn check_published(&mut self) {
 		for Change { from, event, record, draw } in self.scheduler.take_effects().changed {
+			let record = TaskRecord::clone(&record);
 			let before = self.published.get(&record.id);
 			assert_eq!(from, before.map(TaskRecord::version));
 			let leased = match event.as_ref().map(|event| &event.what) {

@@ -3,6 +3,7 @@
 mod accounts;
 
 use super::*;
+use crate::assignment::late_draw::LateDraw;
 use crate::registry::Operator;
 use crate::scheduler::{App, LeaseRecord, Version, What};
 use cuckoo_coordinator_api::{
@@ -52,7 +53,10 @@ impl Story {
 		let event = Event { at, what };
 		let from = self.0.as_ref().map(TaskRecord::version);
 		let draw = match &event.what {
-			What::Leased(lease) => Some(Box::new(draw(lease))),
+			What::Leased(lease) => {
+				let draw = draw(lease);
+				Some(LateDraw::new(|| draw))
+			},
 			_ => None,
 		};
 		let log = match self.0.take() {
@@ -63,7 +67,7 @@ impl Story {
 			None => TaskRecord::rebuild([event.clone()]).unwrap(),
 		};
 		self.0 = Some(log.clone());
-		Entry::Change(Box::new(Change { from, event: Some(event), record: log, draw }))
+		Entry::Change(Box::new(Change { from, event: Some(event), record: Arc::new(log), draw }))
 	}
 
 	fn offered(n: u8, at: Millis) -> (Self, Entry) {
@@ -496,7 +500,7 @@ async fn progress_is_shown_and_not_written() {
 	let number = journal.append(vec![Entry::Change(Box::new(Change {
 		from,
 		event: None,
-		record,
+		record: Arc::new(record),
 		draw: None,
 	}))]);
 	journal.written(number).await.unwrap();

@@ -6,9 +6,12 @@ use cuckoo_coordinator_api::assignment::Hex;
 
 impl Sim {
 	/// The draws since the last call, with the tasks as they were leased.
-	fn draws(&mut self) -> Vec<(Draw, TaskRecord)> {
+	fn draws(&mut self) -> Vec<(Draw, Arc<TaskRecord>)> {
 		let changed = self.scheduler.take_effects().changed;
-		changed.into_iter().filter_map(|change| Some((*change.draw?, change.record))).collect()
+		changed
+			.into_iter()
+			.filter_map(|change| Some((Draw::clone(&change.draw?), change.record)))
+			.collect()
 	}
 }
 
