@@ -217,10 +217,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 	let database = Database::open(&file).unwrap();
 	let write = database.begin_write().unwrap();
 	let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-	write.open_table(meta).unwrap().insert("format", 4).unwrap();
+	write.open_table(meta).unwrap().insert("format", 5).unwrap();
 	write.commit().unwrap();
 	drop(database);
-	assert!(refused().contains("has format 4, and this program knows format 3"));
+	assert!(refused().contains("has format 5, and this program knows format 4"));
 
 	std::fs::write(&file, "something else").unwrap();
 	assert!(refused().contains("cannot open the store"));
