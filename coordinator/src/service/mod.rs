@@ -34,7 +34,7 @@ use crate::assignment::late_draw::LateDraw;
 use crate::assignment::vrf::Drawer;
 use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
-use crate::scheduler::{App, Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
+use crate::scheduler::{App, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
 use crate::store::{Entry, Journal, Outflow, Pictures, Store, StoreError, Upload};
 use crate::webhooks::{Due, Sender, WebhookOptions};
