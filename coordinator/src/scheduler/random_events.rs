@@ -591,8 +591,12 @@ impl World {
 				continue;
 			};
 			if let App::Account(AccountId(n)) = record.app {
-				let change =
-					Change { from, event: Some(event.clone()), record: record.clone(), draw: None };
+				let change = Change {
+					from,
+					event: Some(event.clone()),
+					record: record.clone().into(),
+					draw: None,
+				};
 				self.accounts[n as usize].follow(&change).expect("it balances");
 			}
 			let resolved = match event.what {

@@ -128,7 +128,7 @@ impl<'t> Tables<'t> {
 			self.draws.insert((sequence, 0), &*encode(&drawn)?)?;
 		}
 		if let Some(draw) = draw {
-			self.draws.insert((sequence, draw.attempt), &*encode(draw)?)?;
+			self.draws.insert((sequence, draw.attempt), &*encode(&**draw)?)?;
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
 		self.tell(change)?;
