@@ -16,8 +16,12 @@ use crate::scheduler::App;
 use crate::service::{unknown_task, Service};
 use crate::status_page;
 use axum::{
+	body::HttpBody,
 	extract::{rejection::QueryRejection, Path, Query, Request, State},
-	http::header::CONTENT_TYPE,
+	http::{
+		header::{ALLOW, CONTENT_TYPE},
+		HeaderValue, StatusCode,
+	},
 	middleware::from_fn_with_state,
 	response::{IntoResponse, Response},
 	routing::{any, get},
@@ -62,7 +66,7 @@ pub async fn serve_apps(
 				return status_page::page();
 			}
 			match identify(&service, &mut request) {
-				Ok(_) => rpc.answer(request, |_| ()).await,
+				Ok(_) => complete(rpc.answer(request, |_| ()).await),
 				Err(refusal) => refuse(refusal),
 			}
 		}
@@ -71,6 +75,17 @@ pub async fn serve_apps(
 		.route("/", any(root))
 		.layer(from_fn_with_state(counted.clone(), count_answer));
 	port.serve(limits, counted, router, stop).await
+}
+
+/// Puts right what the JSON-RPC library leaves out of HTTP: the methods that are allowed, and that there is
+/// no content where a notification has no answer.
+fn complete(mut answer: Response) -> Response {
+	if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+		answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+	} else if answer.status() == StatusCode::OK && answer.body().is_end_stream() {
+		return StatusCode::NO_CONTENT.into_response();
+	}
+	answer
 }
 
 /// The JSON-RPC methods for apps.

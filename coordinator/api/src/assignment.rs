@@ -2,7 +2,7 @@
 
 use crate::task::TaskId;
 use base64::{prelude::BASE64_STANDARD, Engine};
-use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+use serde::{de::Error as _, ser::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Path on the app listener from which `GET` returns the [`AssignmentProof`] of a task.
@@ -100,7 +100,10 @@ impl<const N: usize> fmt::Debug for Hex<N> {
 
 impl<const N: usize> Serialize for Hex<N> {
 	fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-		serializer.collect_str(self)
+		// Not by way of `Display`, which goes digit by digit: every draw that is kept has four of these.
+		let mut digits = [[0; 2]; N];
+		hex::encode_to_slice(self.0, digits.as_flattened_mut()).map_err(S::Error::custom)?;
+		serializer.serialize_str(str::from_utf8(digits.as_flattened()).map_err(S::Error::custom)?)
 	}
 }
 

@@ -4,10 +4,11 @@ use crate::common::{open_store, registration, Coordinator};
 use cuckoo_coordinator::scheduler::SchedulerOptions;
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 use subxt_signer::sr25519::Keypair;
 
@@ -40,6 +41,9 @@ pub fn run_coordinator() {
 	let how = env::var(CHILD).expect("it was asked for before; qed");
 	let (dir, miners) = how.split_once('|').expect("the parent writes two parts; qed");
 	raise_file_limit();
+	// As the program logs by default; to a file, as under a service manager.
+	let log = File::create(Path::new(dir).join("log")).expect("the directory can be written");
+	tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(log)).init();
 	// Stakes from 1 to 10, so that draws are not all alike.
 	let registered = |n: usize| registration(&key(n), n as u128 % 10 + 1);
 	let miners = (0..miners.parse().expect("the parent writes a number; qed")).map(registered);

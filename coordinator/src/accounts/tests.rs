@@ -58,7 +58,8 @@ fn offer(app: App, price: u128) -> Event {
 fn offered(accounts: &mut Accounts, app: App, price: u128) -> TaskRecord {
 	let event = offer(app, price);
 	let record = TaskRecord::rebuild([event.clone()]).unwrap();
-	let change = Change { from: None, event: Some(event), record: record.clone(), draw: None };
+	let change =
+		Change { from: None, event: Some(event), record: record.clone().into(), draw: None };
 	accounts.follow(&change);
 	record
 }
@@ -67,7 +68,7 @@ fn ended(accounts: &mut Accounts, mut record: TaskRecord, state: TaskState) {
 	let from = Some(record.version());
 	let event = Event { at: 0, what: What::Ended { state, step: 0, failure: None } };
 	record.apply(&event);
-	accounts.follow(&Change { from, event: Some(event), record, draw: None });
+	accounts.follow(&Change { from, event: Some(event), record: record.into(), draw: None });
 }
 
 fn code(answer: Result<impl std::fmt::Debug, Refusal>) -> Code {
@@ -153,7 +154,7 @@ fn nothing_is_resolved_twice() {
 	let what = What::Ended { state: TaskState::Cancelled, step: 0, failure: None };
 	let event = Event { at: 0, what };
 	record.apply(&event);
-	let end = Change { from: None, event: Some(event), record, draw: None };
+	let end = Change { from: None, event: Some(event), record: record.into(), draw: None };
 	assert_eq!(account.follow(&end), Err(Unbalanced), "it was never set aside");
 	let withdrawn = AccountChange::Withdrawn(Amount(11));
 	let event = AccountEvent { account: account.id, at: 0, what: withdrawn };

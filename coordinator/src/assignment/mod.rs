@@ -5,9 +5,11 @@
 //! - [`uniform`]: an unbiased random number below a bound;
 //! - [`sum_tree`]: weights under a tree of sums, so that a draw costs O(log n);
 //! - [`pool`]: the miners that could take a task of one model, and the draw among them;
+//! - [`late_draw`]: a draw whose proof is made later;
 //! - [`fairness`]: whether many draws fit their chances.
 
 pub mod fairness;
+pub mod late_draw;
 pub mod pool;
 pub mod sum_tree;
 pub mod uniform;

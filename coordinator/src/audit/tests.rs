@@ -75,7 +75,7 @@ impl Case {
 				task_hash: Hex(record.spec.digest()),
 				draws: Vec::new(),
 			});
-			kept.draws.extend(change.draw.map(|draw| *draw));
+			kept.draws.extend(change.draw.map(|draw| (*draw).clone()));
 		}
 		let past = |(block, weights): (u64, [u128; 3])| {
 			(block, PastRegistry::new(registry(block, &weights), true))

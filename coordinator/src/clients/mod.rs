@@ -29,8 +29,12 @@ use axum::{
 	routing::get,
 	Router,
 };
-use cuckoo_coordinator_api::error::{Code, Refusal};
+use cuckoo_coordinator_api::{
+	error::{Code, Refusal},
+	task::MAX_SEED,
+};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -81,13 +85,48 @@ where
 		}
 	})?;
 	let mut reader = serde_json::Deserializer::from_slice(&body);
-	let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-		let path = error.path().to_string();
-		let what = if path == "." { "the body".to_owned() } else { path };
-		invalid(format!("{what} cannot be read: {}", error.inner()))
-	})?;
+	let value: T = match serde_path_to_error::deserialize(&mut reader) {
+		Ok(value) => value,
+		Err(error) => {
+			return whole_numbers_of(&body).and_then(|body| T::deserialize(body).ok()).ok_or_else(
+				|| {
+					let path = error.path().to_string();
+					let what = if path == "." { "the body".to_owned() } else { path };
+					invalid(format!("{what} cannot be read: {}", error.inner()))
+				},
+			);
+		},
+	};
 	reader.end().map_err(|error| invalid(format!("the body cannot be read: {error}")))?;
 	Ok(value)
+}
+
+/// A body in which numbers are what they are in JSON: 64.0 is the whole number 64, as some clients write
+/// it. `None` if it is no JSON.
+fn whole_numbers_of(body: &[u8]) -> Option<Value> {
+	let mut body = serde_json::from_slice(body).ok()?;
+	make_whole(&mut body);
+	Some(body)
+}
+
+/// Largest number up to which every whole one can be told from the next.
+const MAX_WHOLE: f64 = MAX_SEED as f64;
+
+/// Writes all whole numbers as such.
+fn make_whole(value: &mut Value) {
+	match value {
+		Value::Number(number) => {
+			let whole = number.as_f64().filter(|float| {
+				number.is_f64() && float.fract() == 0.0 && float.abs() <= MAX_WHOLE
+			});
+			if let Some(whole) = whole {
+				*number = (whole as i64).into();
+			}
+		},
+		Value::Array(values) => values.iter_mut().for_each(make_whole),
+		Value::Object(fields) => fields.values_mut().for_each(make_whole),
+		_ => {},
+	}
 }
 
 fn says_json(headers: &HeaderMap) -> bool {
@@ -126,10 +165,11 @@ fn nothing_here() -> Refusal {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use serde_json::json;
 
 	#[test]
 	fn the_description_is_json() {
-		let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+		let document: Value = serde_json::from_str(OPENAPI).unwrap();
 		assert!(document["openapi"].as_str().unwrap().starts_with("3."));
 	}
 
@@ -142,6 +182,14 @@ mod tests {
 		let mut other = invalid("no miner is connected");
 		assert_eq!(rename_field(&mut other, &names), None);
 		assert_eq!(other.message, "no miner is connected");
+	}
+
+	#[test]
+	fn a_number_is_whole_however_it_is_written() {
+		let read = whole_numbers_of(br#"{"a":[64.0,-1.0,7.5,1e3],"b":9e15,"c":1e16}"#);
+		let whole = json!({ "a": [64, -1, 7.5, 1000], "b": 9_000_000_000_000_000_u64, "c": 1e16 });
+		assert_eq!(read, Some(whole));
+		assert_eq!(whole_numbers_of(b"{} {}"), None);
 	}
 
 	#[test]

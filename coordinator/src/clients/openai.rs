@@ -99,6 +99,7 @@ impl Generation {
 		if self.output_compression.is_some_and(|level| level != 100) {
 			return Err(unsupported("output_compression must be 100: PNG loses nothing"));
 		}
+		one_of("background", self.background.as_deref(), &["auto", "opaque", "transparent"])?;
 		if self.background.as_deref() == Some("transparent") {
 			return Err(unsupported("background cannot be transparent: pictures are opaque"));
 		}

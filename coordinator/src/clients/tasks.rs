@@ -73,10 +73,10 @@ async fn answer_offer(
 	let Query(options) = options.map_err(|_| invalid("dry_run must be true or false"))?;
 	let mut request = request?;
 	request.max_offer_price = max_offer_price(headers)?.or(request.max_offer_price);
+	let cancel_after = cancel_after(headers)?;
 	if options.dry_run {
 		return Ok(Json(service.quote(&app, &request)?).into_response());
 	}
-	let cancel_after = cancel_after(headers)?;
 	let mut status = service.offer(app, request).await?;
 	let id = status.task_id.clone();
 	if let Some(limit) = cancel_after {

@@ -2,10 +2,11 @@
 
 use super::event::What;
 use super::fair_queue::FairQueue;
+use super::miners::Roll;
 use super::task::{Hold, LeaseRecord, Phase};
 use super::timers::Timer;
 use super::{random_bytes, Millis, Scheduler, TaskRecord};
-use crate::assignment::vrf::DrawInput;
+use crate::assignment::{late_draw::LateDraw, vrf::DrawInput};
 use crate::registry::Operator;
 use cuckoo_coordinator_api::assignment::{Draw, Hex};
 use cuckoo_coordinator_api::task::TaskId;
@@ -55,7 +56,7 @@ impl Scheduler {
 		{
 			let model = model.clone();
 			match self.draw(&model, now) {
-				Some((id, draw)) => self.lease(&id, draw, now, rng),
+				Some((id, operator, draw)) => self.lease(&id, operator, draw, now, rng),
 				None => {
 					self.dirty.remove(&model);
 				},
@@ -66,7 +67,7 @@ impl Scheduler {
 
 	/// The first task in the queue of a model that somebody can take, and who gets it. (Nobody is
 	/// excluded for a task that was never tried: if it finds nobody, none behind it will.)
-	fn draw(&mut self, model: &str, now: Millis) -> Option<(TaskId, Draw)> {
+	fn draw(&mut self, model: &str, now: Millis) -> Option<(TaskId, Operator, LateDraw)> {
 		let pool = self.pools.get_mut(model)?;
 		self.queues.get(model)?.next().find_map(|next| {
 			let record = &self.tasks[next.id].record;
@@ -84,30 +85,39 @@ impl Scheduler {
 				output.insert(self.drawer.evaluate(&input)).randomness()
 			});
 			let (drawn, output) = drawn.zip(output)?;
-			let draw = Draw {
-				attempt: record.attempt + 1,
-				era: self.roll.era,
-				block: self.roll.block,
-				block_hash: Hex(self.roll.block_hash),
+			let operator = self.roll.miners[drawn.place];
+			let (drawer, attempt) = (self.drawer.clone(), record.attempt + 1);
+			let Roll { era, block, block_hash, .. } = self.roll;
+			let draw = LateDraw::new(move || Draw {
+				attempt,
+				era,
+				block,
+				block_hash: Hex(block_hash),
 				eligible: drawn.eligible,
 				total: drawn.total,
 				pre_output: Hex(output.pre_output()),
-				proof: Hex(self.drawer.prove(&output)),
+				proof: Hex(drawer.prove(&output)),
 				point: drawn.point,
-				miner: Hex(self.roll.miners[drawn.place].0),
-			};
-			Some((next.id.clone(), draw))
+				miner: Hex(operator.0),
+			});
+			Some((next.id.clone(), operator, draw))
 		})
 	}
 
-	fn lease(&mut self, id: &TaskId, draw: Draw, now: Millis, rng: &mut dyn RngCore) {
-		let operator = Operator(draw.miner.0);
+	fn lease(
+		&mut self,
+		id: &TaskId,
+		operator: Operator,
+		draw: LateDraw,
+		now: Millis,
+		rng: &mut dyn RngCore,
+	) {
 		self.last_served.note(self.tasks[id].record.app);
 		self.dequeue(id, FairQueue::serve);
 		let miner = self.miners.get_mut(&operator).expect("pools hold known miners; qed");
 		let task = self.tasks.get_mut(id).expect("queues hold known tasks; qed");
 		let lease = LeaseRecord {
-			attempt: draw.attempt,
+			attempt: task.record.attempt + 1,
 			token: hex::encode(random_bytes(rng)),
 			operator,
 			miner: miner.stash().to_owned(),
@@ -119,7 +129,7 @@ impl Scheduler {
 		task.hold = Some(Hold { miner: operator, expires, lasts: pickup, phase: Phase::Assigned });
 		miner.leases.insert(id.clone());
 		miner.to_pick_up.push_back(id.clone());
-		self.publish(id, What::Leased(lease), Some(Box::new(draw)), now);
+		self.publish(id, What::Leased(lease), Some(draw), now);
 		self.effects.assigned.push(operator);
 		self.refresh(operator);
 	}

@@ -4,9 +4,9 @@
 use super::app::App;
 use super::task::{LeaseRecord, TaskRecord, Tried};
 use super::Millis;
+use crate::assignment::late_draw::LateDraw;
 use cuckoo_coordinator_api::{
 	amount::Amount,
-	assignment::Draw,
 	error::Refusal,
 	task::{PictureRef, TaskId, TaskSpec, TaskState},
 	webhook::Webhook,
@@ -91,9 +91,9 @@ pub struct Change {
 	/// What happened; `None` if the miner only says how far it is, which need not be kept.
 	pub event: Option<Event>,
 	/// The task after it.
-	pub record: TaskRecord,
+	pub record: Arc<TaskRecord>,
 	/// How the miner was drawn, if it was leased to one.
-	pub draw: Option<Box<Draw>>,
+	pub draw: Option<LateDraw>,
 }
 
 /// Where a task is, exactly: a change holds only for a task that is still where the change started.

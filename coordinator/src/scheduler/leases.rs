@@ -101,7 +101,7 @@ impl Scheduler {
 			if task.record.step != step {
 				let from = Some(task.record.version());
 				task.record.step = step;
-				let record = task.record.clone();
+				let record = Arc::new(task.record.clone());
 				self.effects.changed.push(Change { from, event: None, record, draw: None });
 			}
 			self.extend(&beat.task_id, now);

@@ -38,10 +38,9 @@ pub use leases::{Submission, Verified};
 pub use load::Load;
 pub use task::{LeaseRecord, TaskRecord, Tried};
 
-use crate::assignment::{pool::Pool, vrf::Drawer};
+use crate::assignment::{late_draw::LateDraw, pool::Pool, vrf::Drawer};
 use crate::registry::Operator;
 use cuckoo_coordinator_api::{
-	assignment::Draw,
 	error::{Code, Refusal},
 	miner::LIVE_SECONDS,
 	task::{TaskId, TaskRequest, TaskState, MAX_SEED},
@@ -243,6 +242,7 @@ impl Scheduler {
 		self.next_sequence += 1;
 		self.timers.set(record.deadline, Timer::Deadline(id.clone()));
 		let task = Task { record: record.clone(), hold: None };
+		let record = Arc::new(record);
 		self.effects.changed.push(Change { from: None, event: Some(event), record, draw: None });
 		self.tasks.insert(id.clone(), task);
 		self.enqueue(&id);
@@ -359,12 +359,12 @@ impl Scheduler {
 	}
 
 	/// Likewise, with how its miner was drawn.
-	fn publish(&mut self, id: &TaskId, what: What, draw: Option<Box<Draw>>, now: Millis) {
+	fn publish(&mut self, id: &TaskId, what: What, draw: Option<LateDraw>, now: Millis) {
 		let Some(task) = self.tasks.get_mut(id) else { return };
 		let from = Some(task.record.version());
 		let event = Event { at: now, what };
 		task.record.apply(&event);
-		let record = task.record.clone();
+		let record = Arc::new(task.record.clone());
 		self.effects.changed.push(Change { from, event: Some(event), record, draw });
 	}
 }

@@ -453,6 +453,7 @@ impl World {
 	/// each change starts where the one before ended, and the log tells the whole record.
 	fn check_published(&mut self) {
 		for Change { from, event, record, draw } in self.scheduler.take_effects().changed {
+			let record = TaskRecord::clone(&record);
 			let before = self.published.get(&record.id);
 			assert_eq!(from, before.map(TaskRecord::version));
 			let leased = match event.as_ref().map(|event| &event.what) {
@@ -465,8 +466,12 @@ impl World {
 				continue;
 			};
 			if let App::Account(AccountId(n)) = record.app {
-				let change =
-					Change { from, event: Some(event.clone()), record: record.clone(), draw: None };
+				let change = Change {
+					from,
+					event: Some(event.clone()),
+					record: record.clone().into(),
+					draw: None,
+				};
 				self.accounts[n as usize].follow(&change).expect("it balances");
 			}
 			let resolved = match event.what {

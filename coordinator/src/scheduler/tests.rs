@@ -148,8 +148,8 @@ impl Sim {
 	/// The task as it was published last.
 	fn last(&mut self, id: &TaskId) -> TaskRecord {
 		let changed = self.scheduler.take_effects().changed;
-		let mut records = changed.into_iter().map(|change| change.record);
-		records.rfind(|record| record.id == *id).expect("the task has changed")
+		let last = changed.iter().rfind(|change| change.record.id == *id);
+		TaskRecord::clone(&last.expect("the task has changed").record)
 	}
 }
 

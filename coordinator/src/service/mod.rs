@@ -30,10 +30,11 @@ pub(crate) use miners::random_token;
 pub use observation::{Health, Readiness};
 
 use crate::accounts::{Accounts, AppOptions};
+use crate::assignment::late_draw::LateDraw;
 use crate::assignment::vrf::Drawer;
 use crate::metrics::{Metrics, Stages};
 use crate::registry::{Operator, RegistrySnapshot};
-use crate::scheduler::{App, Change, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
+use crate::scheduler::{App, Effects, Millis, Scheduler, SchedulerOptions, TaskRecord};
 use crate::sessions::Sessions;
 use crate::store::{Entry, Journal, Outflow, Pictures, Store, StoreError, Upload};
 use crate::webhooks::{Due, Sender, WebhookOptions};
@@ -301,8 +302,12 @@ impl Service {
 			}
 			entries.push(Entry::Abandon { id, attempt });
 		}
+		let (mut happened, mut drawn) = (Vec::new(), Vec::new());
 		for change in changed {
-			log_change(&change);
+			if change.event.is_some() {
+				happened.push(change.record.clone());
+			}
+			drawn.extend(change.draw.clone());
 			state.times.see(&change.record);
 			self.metrics.see(&mut state.stages, &change);
 			state.accounts.follow(&change);
@@ -319,6 +324,11 @@ impl Service {
 			tracing::info!(miner = %operator, "not registered as active any more: its session ends");
 			state.sessions.end(&operator);
 		}
+		drop(state);
+		// What takes long and nobody waits for but those whom it concerns. The store's writer makes the
+		// proofs itself if it comes first.
+		drawn.iter().for_each(LateDraw::make);
+		happened.iter().for_each(|record| log(record));
 		(result, number)
 	}
 
@@ -346,8 +356,8 @@ fn unreadable(error: StoreError) -> Refusal {
 	Refusal::new(Code::Internal, "what was kept cannot be read; look at the coordinator's log")
 }
 
-fn log_change(change: &Change) {
-	let Change { event: Some(_), record, .. } = change else { return };
+/// Logs where a task has come to.
+fn log(record: &TaskRecord) {
 	let TaskRecord { id, state, attempt, spec, lease, .. } = record;
 	let miner = lease.as_ref().map_or("none", |lease| &lease.miner);
 	if let Some(failure) = &record.failure {

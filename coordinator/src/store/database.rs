@@ -3,7 +3,8 @@
 use super::outbox::{deliveries, delivery};
 use super::tables::{
 	assignments_of, decode, events_of, uploads_of, Tables, ACCOUNTS, ACCOUNT_EVENTS, BY_END, DRAWS,
-	ENDED, EVENTS, EVIDENCE, FORMAT, IDS, META, NEXT_SEQUENCE, OWNER, TEXTS, UNFINISHED, UPLOADS,
+	ENDED, EVENTS, EVIDENCE, FORMAT, FORMATS_WITH_RECORDS, IDS, KNOWN_FORMAT, META, NEXT_SEQUENCE,
+	OWNER, TEXTS, UNFINISHED, UPLOADS,
 };
 use super::{
 	audit, Durability, Entry, Evidence, Retention, StoreError, TaskStore, Unfinished, Upload,
@@ -17,16 +18,11 @@ use redb::{
 	backends::InMemoryBackend, Database, DatabaseError, ReadTransaction, ReadableDatabase,
 	ReadableTable, WriteTransaction,
 };
-use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// The layout of the tables that this program reads and writes.
-const KNOWN_FORMAT: u64 = 3;
-/// The layout without accounts. Made into the present one by noting that: what is new may be missing.
-const FORMAT_WITHOUT_ACCOUNTS: u64 = 2;
 /// What the database may hold of its file in memory.
 const CACHE_BYTES: usize = 128 << 20;
 
@@ -99,10 +95,12 @@ impl RedbStore {
 			let mut tables = Tables::open(&transaction)?;
 			let found = tables.meta.get(FORMAT)?.map(|format| format.value());
 			match found {
-				None | Some(FORMAT_WITHOUT_ACCOUNTS) => {
-					drop(tables.meta.insert(FORMAT, KNOWN_FORMAT)?);
-				},
 				Some(KNOWN_FORMAT) => {},
+				Some(found) if FORMATS_WITH_RECORDS.contains(&found) => {
+					transaction.delete_table(ENDED)?;
+					tables.meta.insert(FORMAT, KNOWN_FORMAT)?;
+				},
+				None => drop(tables.meta.insert(FORMAT, KNOWN_FORMAT)?),
 				Some(found) => {
 					return Err(StoreError::Format {
 						path: path.to_owned(),
@@ -177,8 +175,11 @@ impl RedbStore {
 			..Unfinished::default()
 		};
 		let uploads = read.open_table(UPLOADS)?;
+		let events = read.open_table(EVENTS)?;
 		for entry in read.open_table(UNFINISHED)?.iter()? {
-			let record: TaskRecord = decode(entry?.1.value())?;
+			let Some(record) = TaskRecord::rebuild(events_of(&events, entry?.0.value())?) else {
+				continue;
+			};
 			unfinished.latest = unfinished.latest.max(record.changed_at);
 			for ((_, attempt, index), upload) in uploads_of(&uploads, record.sequence, None)? {
 				unfinished.uploads.push(((record.id.clone(), attempt, index), upload));
@@ -204,22 +205,12 @@ fn next_sequence(read: &ReadTransaction) -> Result<u64, StoreError> {
 
 impl TaskStore for RedbStore {
 	fn write(&self, group: &[Entry]) -> Result<Written, StoreError> {
-		let last: HashMap<&TaskId, usize> = group
-			.iter()
-			.enumerate()
-			.filter_map(|(place, entry)| match entry {
-				Entry::Change(change) => Some((&change.record.id, place)),
-				_ => None,
-			})
-			.collect();
 		let transaction = self.begin(self.durability)?;
 		let written = {
 			let mut tables = Tables::open(&transaction)?;
-			for (place, entry) in group.iter().enumerate() {
+			for entry in group {
 				match entry {
-					Entry::Change(change) => {
-						tables.change(change, last[&change.record.id] == place)?;
-					},
+					Entry::Change(change) => tables.change(change)?,
 					Entry::Account(event) => tables.account_event(event)?,
 					Entry::Upload { id, attempt, index, upload } => {
 						tables.upload(id, *attempt, *index, upload)?;
@@ -231,8 +222,7 @@ impl TaskStore for RedbStore {
 					Entry::Prune { now } => tables.prune(*now, &self.retention)?,
 				}
 			}
-			tables.write_accounts()?;
-			tables.written
+			tables.finish()?
 		};
 		transaction.commit()?;
 		Ok(written)
@@ -243,14 +233,7 @@ impl TaskStore for RedbStore {
 	}
 
 	fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
-		let read = self.database.begin_read()?;
-		let Some(sequence) = Self::sequence(&read, id)? else { return Ok(None) };
-		for table in [UNFINISHED, ENDED] {
-			if let Some(record) = read.open_table(table)?.get(sequence)? {
-				return decode(record.value()).map(Some);
-			}
-		}
-		Ok(None)
+		self.events(id).map(TaskRecord::rebuild)
 	}
 
 	fn events(&self, id: &TaskId) -> Result<Vec<Event>, StoreError> {

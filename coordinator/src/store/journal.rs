@@ -306,7 +306,6 @@ impl Writer {
 		let mut live = self.shared.live.lock();
 		for record in shown {
 			let (id, ended) = (record.id.clone(), record.state.is_final());
-			let record = Arc::new(record);
 			let task = live.entry(id.clone()).or_insert_with(|| watch::channel(record.clone()).0);
 			task.send_replace(record);
 			if ended {

@@ -1,5 +1,7 @@
 //! How tasks are laid out in the database. Values are JSON: it names its fields, so that a later version
 //! can add some and still read what an earlier one wrote.
+//!
+//! What is kept of a task is its log. Its record is what the log makes of it, so it is not written too.
 
 use super::outbox::OUTBOX;
 use super::{Evidence, RecordError, Retention, StoreError, Upload, Written};
@@ -12,6 +14,7 @@ use cuckoo_coordinator_api::{
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use std::collections::{btree_map::Entry, BTreeMap};
+use std::ops::RangeInclusive;
 
 /// Numbers about the whole store, by name.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -20,9 +23,9 @@ pub(super) const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("text
 /// The sequence number of a task, by its name. Everything else goes by the number: what belongs to one
 /// task, and to tasks of one time, lies together.
 pub(super) const IDS: TableDefinition<&str, u64> = TableDefinition::new("ids");
-/// Tasks that have not ended.
+/// Which tasks have not ended. The values are empty: the record was there in [`FORMATS_WITH_RECORDS`].
 pub(super) const UNFINISHED: TableDefinition<u64, &[u8]> = TableDefinition::new("unfinished");
-/// Tasks that have ended.
+/// The records of ended tasks, in [`FORMATS_WITH_RECORDS`] only.
 pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ended");
 /// All that happened: by task and number of the event, from 1.
 pub(super) const EVENTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
@@ -43,6 +46,11 @@ pub(super) const ACCOUNTS: TableDefinition<u64, &[u8]> = TableDefinition::new("a
 /// What was done to accounts: by account and number of the event, from 1. Not pruned.
 pub(super) const ACCOUNT_EVENTS: TableDefinition<(u64, u32), &[u8]> =
 	TableDefinition::new("account events");
+
+/// The layout of this module.
+pub(super) const KNOWN_FORMAT: u64 = 4;
+/// Layouts in which records were written beside the logs. What else they lack may be missing.
+pub(super) const FORMATS_WITH_RECORDS: RangeInclusive<u64> = 2..=3;
 
 /// In [`META`]: the layout of this module.
 pub(super) const FORMAT: &str = "format";
@@ -69,7 +77,6 @@ pub(super) struct Tables<'t> {
 	pub(super) meta: Table<'t, &'static str, u64>,
 	ids: Table<'t, &'static str, u64>,
 	unfinished: Table<'t, u64, &'static [u8]>,
-	ended: Table<'t, u64, &'static [u8]>,
 	events: Table<'t, (u64, u32), &'static [u8]>,
 	draws: Table<'t, (u64, u32), &'static [u8]>,
 	uploads: Table<'t, UploadKey, &'static [u8]>,
@@ -80,6 +87,10 @@ pub(super) struct Tables<'t> {
 	/// The accounts that this group changes, as they will be after it.
 	changed: BTreeMap<AccountId, Account>,
 	pub(super) outbox: Table<'t, u64, &'static [u8]>,
+	/// The place of the next offer, if the group has offers.
+	next_sequence: Option<u64>,
+	/// What the tasks take that have ended in this group.
+	newly_ended_bytes: u64,
 	/// What is to follow when all of this is written.
 	pub(super) written: Written,
 }
@@ -90,7 +101,6 @@ impl<'t> Tables<'t> {
 			meta: transaction.open_table(META)?,
 			ids: transaction.open_table(IDS)?,
 			unfinished: transaction.open_table(UNFINISHED)?,
-			ended: transaction.open_table(ENDED)?,
 			events: transaction.open_table(EVENTS)?,
 			draws: transaction.open_table(DRAWS)?,
 			uploads: transaction.open_table(UPLOADS)?,
@@ -100,22 +110,25 @@ impl<'t> Tables<'t> {
 			account_events: transaction.open_table(ACCOUNT_EVENTS)?,
 			changed: BTreeMap::new(),
 			outbox: transaction.open_table(OUTBOX)?,
+			next_sequence: None,
+			newly_ended_bytes: 0,
 			written: Written::default(),
 		})
 	}
 
-	/// Logs a change; the record is written only if no later one in the same group replaces it.
-	pub(super) fn change(&mut self, change: &Change, is_last: bool) -> Result<(), StoreError> {
+	/// Logs a change.
+	pub(super) fn change(&mut self, change: &Change) -> Result<(), StoreError> {
 		let Change { from, event: Some(event), record, draw } = change else { return Ok(()) };
 		let sequence = record.sequence;
 		if from.is_none() {
 			self.ids.insert(record.id.as_str(), sequence)?;
-			self.meta.insert(NEXT_SEQUENCE, sequence + 1)?;
+			self.unfinished.insert(sequence, &[][..])?;
+			self.next_sequence = Some(sequence + 1);
 			let drawn = DrawnTask { id: record.id.clone(), hash: Hex(record.spec.digest()) };
 			self.draws.insert((sequence, 0), &*encode(&drawn)?)?;
 		}
 		if let Some(draw) = draw {
-			self.draws.insert((sequence, draw.attempt), &*encode(draw)?)?;
+			self.draws.insert((sequence, draw.attempt), &*encode(&**draw)?)?;
 		}
 		self.events.insert((sequence, record.events), &*encode(event)?)?;
 		self.tell(change)?;
@@ -124,8 +137,6 @@ impl<'t> Tables<'t> {
 		}
 		if record.state.is_final() {
 			self.close(record)?;
-		} else if is_last {
-			self.unfinished.insert(sequence, &*encode(record)?)?;
 		}
 		Ok(())
 	}
@@ -162,22 +173,30 @@ impl<'t> Tables<'t> {
 		Ok(account)
 	}
 
-	/// Writes the accounts that the group has changed.
-	pub(super) fn write_accounts(&mut self) -> Result<(), StoreError> {
+	/// Writes what changes once in a group, however many entries change it.
+	pub(super) fn finish(mut self) -> Result<Written, StoreError> {
 		for (id, account) in std::mem::take(&mut self.changed) {
 			self.accounts.insert(id.0, &*encode(&account)?)?;
 		}
-		Ok(())
+		if let Some(next) = self.next_sequence {
+			self.meta.insert(NEXT_SEQUENCE, next)?;
+		}
+		if self.newly_ended_bytes > 0 {
+			let all = self.ended_bytes()?;
+			self.meta.insert(ENDED_BYTES, all)?;
+		}
+		Ok(self.written)
 	}
 
 	/// Moves a task to those that have ended.
 	fn close(&mut self, record: &TaskRecord) -> Result<(), StoreError> {
 		let sequence = record.sequence;
 		self.unfinished.remove(sequence)?;
-		let encoded = encode(record)?;
-		self.ended.insert(sequence, &*encoded)?;
 		let accepted = (record.state == TaskState::Done).then_some(record.attempt);
-		let mut bytes = 2 * encoded.len() as u64;
+		let mut bytes = 0;
+		for event in self.events.range((sequence, 0)..=(sequence, u32::MAX))? {
+			bytes += event?.1.value().len() as u64;
+		}
 		for (key, upload) in self.uploads_of(sequence, None)? {
 			if Some(key.1) == accepted {
 				bytes += upload.bytes;
@@ -187,8 +206,7 @@ impl<'t> Tables<'t> {
 			}
 		}
 		self.by_end.insert((record.changed_at, sequence), bytes)?;
-		let all = self.ended_bytes()? + bytes;
-		self.meta.insert(ENDED_BYTES, all)?;
+		self.newly_ended_bytes += bytes;
 		Ok(())
 	}
 
@@ -247,19 +265,18 @@ impl<'t> Tables<'t> {
 			self.remove(sequence)?;
 		}
 		self.meta.insert(ENDED_BYTES, all)?;
+		self.newly_ended_bytes = 0;
 		Ok(())
 	}
 
 	/// Removes the draws for the first tasks, so that no number is missing in between, while there are
 	/// more than `most` after them and nothing else is kept of them.
 	fn prune_draws(&mut self, most: u64) -> Result<(), StoreError> {
-		let next = self.meta.get(NEXT_SEQUENCE)?.map_or(0, |next| next.value());
+		let written = self.meta.get(NEXT_SEQUENCE)?.map(|next| next.value());
+		let next = self.next_sequence.or(written).unwrap_or_default();
 		for _ in 0..PRUNED {
 			let Some(sequence) = self.draws.first()?.map(|(key, _)| key.value().0) else { break };
-			if next.saturating_sub(sequence) <= most
-				|| self.unfinished.get(sequence)?.is_some()
-				|| self.ended.get(sequence)?.is_some()
-			{
+			if next.saturating_sub(sequence) <= most || self.events.get((sequence, 1))?.is_some() {
 				break;
 			}
 			let drawn = self.draws.remove((sequence, 0))?.map(|drawn| decode(drawn.value()));
@@ -272,13 +289,7 @@ impl<'t> Tables<'t> {
 	}
 
 	fn remove(&mut self, sequence: u64) -> Result<(), StoreError> {
-		let record =
-			self.ended.remove(sequence)?.map(|record| decode::<TaskRecord>(record.value()));
-		if let Some(record) = record.transpose()? {
-			for number in 1..=record.events {
-				self.events.remove((sequence, number))?;
-			}
-		}
+		self.events.retain_in((sequence, 0)..=(sequence, u32::MAX), |_, _| false)?;
 		for (key, upload) in self.uploads_of(sequence, None)? {
 			self.uploads.remove(key)?;
 			self.written.garbage.push(upload.name);
@@ -290,8 +301,10 @@ impl<'t> Tables<'t> {
 		Ok(self.ids.get(id.as_str())?.map(|sequence| sequence.value()))
 	}
 
+	/// The bytes of all ended tasks, with those that have ended in this group.
 	fn ended_bytes(&self) -> Result<u64, StoreError> {
-		Ok(self.meta.get(ENDED_BYTES)?.map(|bytes| bytes.value()).unwrap_or_default())
+		let before = self.meta.get(ENDED_BYTES)?.map(|bytes| bytes.value()).unwrap_or_default();
+		Ok(before + self.newly_ended_bytes)
 	}
 
 	fn uploads_of(

@@ -3,6 +3,7 @@
 mod accounts;
 
 use super::*;
+use crate::assignment::late_draw::LateDraw;
 use crate::registry::Operator;
 use crate::scheduler::{App, LeaseRecord, Version, What};
 use cuckoo_coordinator_api::{
@@ -52,7 +53,10 @@ impl Story {
 		let event = Event { at, what };
 		let from = self.0.as_ref().map(TaskRecord::version);
 		let draw = match &event.what {
-			What::Leased(lease) => Some(Box::new(draw(lease))),
+			What::Leased(lease) => {
+				let draw = draw(lease);
+				Some(LateDraw::new(|| draw))
+			},
 			_ => None,
 		};
 		let log = match self.0.take() {
@@ -63,7 +67,7 @@ impl Story {
 			None => TaskRecord::rebuild([event.clone()]).unwrap(),
 		};
 		self.0 = Some(log.clone());
-		Entry::Change(Box::new(Change { from, event: Some(event), record: log, draw }))
+		Entry::Change(Box::new(Change { from, event: Some(event), record: Arc::new(log), draw }))
 	}
 
 	fn offered(n: u8, at: Millis) -> (Self, Entry) {
@@ -213,10 +217,10 @@ fn a_store_that_is_in_use_or_unknown_is_refused_in_one_line() {
 	let database = Database::open(&file).unwrap();
 	let write = database.begin_write().unwrap();
 	let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-	write.open_table(meta).unwrap().insert("format", 4).unwrap();
+	write.open_table(meta).unwrap().insert("format", 5).unwrap();
 	write.commit().unwrap();
 	drop(database);
-	assert!(refused().contains("has format 4, and this program knows format 3"));
+	assert!(refused().contains("has format 5, and this program knows format 4"));
 
 	std::fs::write(&file, "something else").unwrap();
 	assert!(refused().contains("cannot open the store"));
@@ -496,7 +500,7 @@ async fn progress_is_shown_and_not_written() {
 	let number = journal.append(vec![Entry::Change(Box::new(Change {
 		from,
 		event: None,
-		record,
+		record: Arc::new(record),
 		draw: None,
 	}))]);
 	journal.written(number).await.unwrap();

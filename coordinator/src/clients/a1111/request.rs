@@ -1,7 +1,7 @@
 //! What a `txt2img` body asks for. Fields are named and preset as A1111's are; those that change
 //! nothing here are ignored, those that would change the picture and are not served are refused.
 
-use super::super::{invalid, unsupported};
+use super::super::{invalid, make_whole, unsupported};
 use cuckoo_coordinator_api::{error::Refusal, task::TaskRequest};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -85,7 +85,8 @@ impl Txt2Img {
 	///
 	/// `INVALID_REQUEST` if a field is of the wrong type.
 	pub fn read(body: &Map<String, Value>) -> Result<Self, Refusal> {
-		let body = Value::Object(body.clone());
+		let mut body = Value::Object(body.clone());
+		make_whole(&mut body);
 		serde_path_to_error::deserialize(body)
 			.map_err(|error| invalid(format!("{} cannot be read: {}", error.path(), error.inner())))
 	}

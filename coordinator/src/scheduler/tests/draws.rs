@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::assignment::vrf::{tests::GENESIS, DrawInput, Verifier};
-use cuckoo_coordinator_api::assignment::Hex;
+use cuckoo_coordinator_api::assignment::{Draw, Hex};
 
 impl Sim {
 	/// The draws since the last call, with the tasks as they were leased.
-	fn draws(&mut self) -> Vec<(Draw, TaskRecord)> {
+	fn draws(&mut self) -> Vec<(Draw, Arc<TaskRecord>)> {
 		let changed = self.scheduler.take_effects().changed;
-		changed.into_iter().filter_map(|change| Some((*change.draw?, change.record))).collect()
+		changed
+			.into_iter()
+			.filter_map(|change| Some(((*change.draw?).clone(), change.record)))
+			.collect()
 	}
 }
 
@@ -40,7 +43,7 @@ fn another_attempt_is_another_draw_without_those_that_had_the_task() {
 	(0..3).for_each(|n| sim.connect(n, 1));
 	sim.offer();
 	let (first, record) = sim.draws().pop().unwrap();
-	let had = record.lease.unwrap().operator.0[0];
+	let had = record.lease.as_ref().unwrap().operator.0[0];
 	let held = sim.pick_up(had).unwrap();
 	sim.fail(had, &held, FailureReason::Internal).unwrap();
 	let (second, _) = sim.draws().pop().unwrap();

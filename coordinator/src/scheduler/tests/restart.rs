@@ -7,7 +7,7 @@ impl Sim {
 	fn unfinished(changes: Vec<Change>) -> Vec<TaskRecord> {
 		let mut records = BTreeMap::new();
 		for change in changes {
-			let record = change.record;
+			let record = TaskRecord::clone(&change.record);
 			if record.state.is_final() {
 				records.remove(&record.sequence);
 			} else if change.event.is_some() {

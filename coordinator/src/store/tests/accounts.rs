@@ -120,7 +120,7 @@ fn a_store_from_before_there_were_accounts_goes_on() {
 	let database = Database::open(dir.path().join("tasks.redb")).unwrap();
 	let write = database.begin_write().unwrap();
 	let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-	let unfinished: TableDefinition<u64, &[u8]> = TableDefinition::new("unfinished");
+	let events: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("events");
 	write.open_table(meta).unwrap().insert("format", 2).unwrap();
 	for name in ["accounts", "account events"] {
 		let table: TableDefinition<u64, &[u8]> = TableDefinition::new(name);
@@ -128,12 +128,12 @@ fn a_store_from_before_there_were_accounts_goes_on() {
 		assert!(write.delete_table(table).is_ok() || write.delete_table(events).is_ok());
 	}
 	{
-		let mut table = write.open_table(unfinished).unwrap();
-		let mut record: serde_json::Value =
-			serde_json::from_slice(table.get(1).unwrap().unwrap().value()).unwrap();
-		let fields = record.as_object_mut().unwrap();
+		let mut table = write.open_table(events).unwrap();
+		let mut event: serde_json::Value =
+			serde_json::from_slice(table.get((1, 1)).unwrap().unwrap().value()).unwrap();
+		let fields = event["what"]["offered"].as_object_mut().unwrap();
 		assert!(fields.remove("app").is_some() && fields.remove("price").is_some());
-		table.insert(1, &*serde_json::to_vec(&record).unwrap()).unwrap();
+		table.insert((1, 1), &*serde_json::to_vec(&event).unwrap()).unwrap();
 	}
 	write.commit().unwrap();
 	drop(database);
