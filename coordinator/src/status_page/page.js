@@ -61,15 +61,17 @@ let lastStatus = null;
 
 async function watchNetwork() {
 	for (;;) {
-		if (!document.hidden) {
-			try {
-				lastStatus = await (await call("/v1/status")).json();
-				showStatus(lastStatus);
-			} catch (error) {
-				stand("bad", error instanceof Refused ? error.message : "the coordinator cannot be reached");
-			}
-		}
+		if (!document.hidden) await lookAtNetwork();
 		await pause(POLL_MS);
+	}
+}
+
+async function lookAtNetwork() {
+	try {
+		lastStatus = await (await call("/v1/status")).json();
+		showStatus(lastStatus);
+	} catch (error) {
+		stand("bad", error instanceof Refused ? error.message : "the coordinator cannot be reached");
 	}
 }
 
@@ -326,7 +328,12 @@ async function showGallery(entries) {
 	if (there.length < entries.length) write(localStorage, "cuckoo.pictures", there.map(([entry]) => entry));
 	$("gallery").replaceChildren(...there.map(([, button]) => button).filter((button) => button !== null));
 	$("forget").hidden = there.length === 0;
-	$("gallery-note").hidden = there.length > 0;
+	const away = there.filter(([, button]) => button === null).length;
+	$("gallery-note").hidden = there.length > 0 && away === 0;
+	$("gallery-note").textContent =
+		away > 0
+			? `${away} more need the API key with which they were made.`
+			: "Pictures that you make here are listed here, in this browser only.";
 }
 
 function forget() {
@@ -339,7 +346,10 @@ function forget() {
 // --- the beginning -------------------------------------------------------------------------------
 
 $("key").value = read(sessionStorage, "cuckoo.key", "");
-$("key").addEventListener("change", () => write(sessionStorage, "cuckoo.key", $("key").value.trim() || null));
+$("key").addEventListener("change", () => {
+	write(sessionStorage, "cuckoo.key", $("key").value.trim() || null);
+	showGallery(read(localStorage, "cuckoo.pictures", []));
+});
 $("form").addEventListener("submit", (event) => {
 	event.preventDefault();
 	offer();

@@ -85,8 +85,8 @@ async fn child() {
 	std::future::pending::<()>().await;
 }
 
-/// Starts the child.
-fn start(dir: &Path, [apps, miners]: [u16; 2]) -> Child {
+/// Starts the child, which takes messages to apps to this machine.
+pub fn start(dir: &Path, [apps, miners]: [u16; 2]) -> Child {
 	let mut child = Command::new(env::current_exe().unwrap())
 		.args(["crash::child", "--exact", "--ignored", "--nocapture"])
 		.env(CHILD, format!("{}|{apps}|{miners}", dir.display()))

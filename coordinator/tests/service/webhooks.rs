@@ -1,6 +1,7 @@
 //! Messages to apps, with a real receiver.
 
 use crate::common::*;
+use crate::crash;
 use axum::{
 	body::Bytes,
 	extract::State,
@@ -9,13 +10,17 @@ use axum::{
 	routing::any,
 	Router,
 };
-use cuckoo_coordinator::webhooks::{signature, WebhookOptions};
+use cuckoo_coordinator::{
+	store::{Durability, RedbStore, Retention},
+	webhooks::{signature, WebhookOptions},
+};
 use cuckoo_coordinator_api::{
 	app::AppApiClient,
 	error::Code,
 	task::{TaskId, TaskRequest},
 	webhook::{WebhookEvent, WebhookSecret},
 };
+use jsonrpsee::http_client::HttpClientBuilder;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::Arc;
@@ -181,25 +186,26 @@ async fn a_receiver_that_is_gone_is_left_alone() {
 	tries(&coordinator, "given_up", 1.0).await;
 }
 
-#[tokio::test]
-async fn what_was_not_received_is_sent_after_a_restart() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_received_is_sent_after_a_kill() {
 	let dir = tempfile::tempdir().unwrap();
 	let receiver = Receiver::default();
-	// A port on which nobody listens yet.
-	let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+	// Ports that are free, so nobody listens at the address of the receiver yet.
+	let free = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+	let [apps, miners, port] = free.each_ref().map(|free| free.local_addr().unwrap().port());
+	drop(free);
 	let url = format!("http://127.0.0.1:{port}/hook");
-	let coordinator = Coordinator::start_in(dir.path(), vec![]).await;
+	let mut child = tokio::task::block_in_place(|| crash::start(dir.path(), [apps, miners]));
+	let app = HttpClientBuilder::default().build(format!("http://127.0.0.1:{apps}")).unwrap();
 	let mut wanted = Vec::new();
-	{
-		let app = coordinator.app().await;
-		for _ in 0..20 {
-			let id = app.offer_task(told(&url)).await.unwrap().task_id;
-			app.cancel_task(id.clone()).await.unwrap();
-			wanted.push(message_id(&id, "completed"));
-		}
+	for _ in 0..20 {
+		let id = app.offer_task(told(&url)).await.unwrap().task_id;
+		app.cancel_task(id.clone()).await.unwrap();
+		wanted.push(message_id(&id, "completed"));
 	}
-	reaches(&coordinator, "cuckoo_webhooks_pending", 20.0).await;
-	coordinator.stop().await;
+	child.kill().unwrap();
+	child.wait().unwrap();
+	assert!(receiver.ids().is_empty());
 	receiver.listen(port).await;
 	let coordinator = Coordinator::start_in(dir.path(), vec![]).await;
 	eventually("all are received", || {
@@ -209,12 +215,10 @@ async fn what_was_not_received_is_sent_after_a_restart() {
 	.await;
 	none_is_pending(&coordinator).await;
 	coordinator.stop().await;
-	// What was received is not sent by the next run.
-	let received = receiver.ids().len();
-	let coordinator = Coordinator::start_in(dir.path(), vec![]).await;
-	tokio::time::sleep(Duration::from_millis(500)).await;
-	assert_eq!(receiver.ids().len(), received);
-	coordinator.stop().await;
+	// What was received is not there for the next run.
+	let (path, durability) = (dir.path().join("tasks.redb"), Durability::Commit);
+	let store = RedbStore::open(&path, durability, Retention::default()).unwrap();
+	assert_eq!(store.unfinished().unwrap().deliveries, []);
 }
 
 #[tokio::test]
