@@ -16,7 +16,7 @@ pub struct Sessions {
 	by_operator: HashMap<Operator, Session>,
 	/// Whose sessions were begun on which connection: when a coordinator loses its network, thousands of
 	/// connections close at the same time.
-	by_connection: BTreeSet<(Connection, Operator)>,
+	connections: BTreeSet<(Connection, Operator)>,
 }
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Sessions {
 	pub fn begin(&mut self, operator: Operator, connection: Connection, token: String) {
 		self.end(&operator);
 		self.by_token.insert(token.clone(), operator);
-		self.by_connection.insert((connection, operator));
+		self.connections.insert((connection, operator));
 		let session = Session { token, connection, wake: Arc::new(Notify::new()) };
 		self.by_operator.insert(operator, session);
 	}
@@ -64,7 +64,7 @@ impl Sessions {
 	pub fn end(&mut self, operator: &Operator) {
 		if let Some(session) = self.by_operator.remove(operator) {
 			self.by_token.remove(&session.token);
-			self.by_connection.remove(&(session.connection, *operator));
+			self.connections.remove(&(session.connection, *operator));
 			session.wake.notify_waiters();
 		}
 	}
@@ -80,7 +80,7 @@ impl Sessions {
 	pub fn end_connection(&mut self, connection: Connection) -> Vec<Operator> {
 		let all = (connection, Operator([0; 32]))..=(connection, Operator([u8::MAX; 32]));
 		let operators: Vec<Operator> =
-			self.by_connection.range(all).map(|(_, operator)| *operator).collect();
+			self.connections.range(all).map(|(_, operator)| *operator).collect();
 		for operator in &operators {
 			self.end(operator);
 		}
@@ -118,6 +118,6 @@ mod tests {
 		ended.sort();
 		assert_eq!(ended, [ALICE, BOB]);
 		assert!(sessions.operator("b").is_err() && sessions.operator("c").is_err());
-		assert!(sessions.by_token.is_empty() && sessions.by_connection.is_empty());
+		assert!(sessions.by_token.is_empty() && sessions.connections.is_empty());
 	}
 }

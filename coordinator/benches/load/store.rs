@@ -138,7 +138,7 @@ fn measure(clients: usize, seconds: u64, durability: Durability) -> Measured {
 		took.extend(runtime.block_on(worker).expect("a client works"));
 	}
 	let rate = took.len() as f64 / begin.elapsed().as_secs_f64();
-	let processor = (processor("self") - before) / took.len() as u32;
+	let processor = processor("self").saturating_sub(before) / took.len() as u32;
 	took.sort_unstable();
 	Measured { rate, p99: took[took.len() * 99 / 100], processor }
 }

@@ -328,7 +328,9 @@ impl Service {
 		// What takes long and nobody waits for but those whom it concerns. The store's writer makes the
 		// proofs itself if it comes first.
 		drawn.iter().for_each(LateDraw::make);
-		happened.iter().for_each(|record| log(record));
+		for record in &happened {
+			log(record);
+		}
 		(result, number)
 	}
 
