@@ -20,6 +20,7 @@ mod store;
 mod wire;
 
 use clap::{Parser, ValueEnum};
+use cuckoo_coordinator::store::Durability;
 use std::fs;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,6 +49,9 @@ struct Args {
 	/// Over the wire: how long a miner takes to render.
 	#[arg(long, value_name = "MILLISECONDS", default_value_t = 20)]
 	render: u64,
+	/// Over the wire: when the coordinator answers.
+	#[arg(long, value_enum, default_value = "commit")]
+	durability: Durability,
 	/// Given by cargo.
 	#[arg(long, hide = true)]
 	bench: bool,

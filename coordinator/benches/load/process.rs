@@ -1,7 +1,11 @@
 //! The coordinator under load, as a process of its own: this very program, started again.
 
-use crate::common::{open_store, registration, Coordinator};
-use cuckoo_coordinator::scheduler::SchedulerOptions;
+use crate::common::{registration, Coordinator};
+use clap::ValueEnum;
+use cuckoo_coordinator::{
+	scheduler::SchedulerOptions,
+	store::{Durability, Retention, Store},
+};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use std::env;
 use std::fs::{self, File};
@@ -39,7 +43,9 @@ pub fn is_coordinator() -> bool {
 /// Is the coordinator until its standard input ends.
 pub fn run_coordinator() {
 	let how = env::var(CHILD).expect("it was asked for before; qed");
-	let (dir, miners) = how.split_once('|').expect("the parent writes two parts; qed");
+	let parts: Vec<&str> = how.split('|').collect();
+	let [dir, miners, durability] = parts[..] else { panic!("not three parts: {how}") };
+	let durability = Durability::from_str(durability, false).expect("the parent names one; qed");
 	raise_file_limit();
 	// As the program logs by default; to a file, as under a service manager.
 	let log = File::create(Path::new(dir).join("log")).expect("the directory can be written");
@@ -49,7 +55,8 @@ pub fn run_coordinator() {
 	let miners = (0..miners.parse().expect("the parent writes a number; qed")).map(registered);
 	let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
 	runtime.block_on(async {
-		let (store, options) = (open_store(Path::new(dir)), SchedulerOptions::default());
+		let store = Store::open(Path::new(dir), "test", None, durability, Retention::default());
+		let (store, options) = (store.expect("it can be opened"), SchedulerOptions::default());
 		let coordinator = Coordinator::launch(store, miners.collect(), options, [0, 0]).await;
 		println!("ready {} {}", coordinator.apps, coordinator.miners);
 		let wait = || io::stdin().read_to_end(&mut Vec::new());
@@ -69,9 +76,10 @@ pub struct Process {
 
 impl Process {
 	/// Starts it with its store in a directory and so many miners registered.
-	pub fn start(dir: &Path, miners: usize) -> Self {
+	pub fn start(dir: &Path, miners: usize, durability: Durability) -> Self {
+		let durability = durability.to_possible_value().expect("none is left out; qed");
 		let mut child = Command::new(env::current_exe().expect("this program has a path; qed"))
-			.env(CHILD, format!("{}|{miners}", dir.display()))
+			.env(CHILD, format!("{}|{miners}|{}", dir.display(), durability.get_name()))
 			.stdin(Stdio::piped())
 			.stdout(Stdio::piped())
 			.spawn()

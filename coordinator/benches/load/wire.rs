@@ -39,14 +39,16 @@ const UPLOAD_CONNECTIONS: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Before each measurement, for this long at its rate: what follows finds everything warm.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Until all is on the disk that was answered before it was.
+const EVENTUALLY: Duration = Duration::from_secs(2);
 
 /// Measures at each number of miners and each rate.
 pub fn measure(args: &Args) {
 	raise_file_limit();
 	println!("Over the wire: apps by HTTP, one request a task that waits for its end; miners by WebSocket, pictures by HTTP,");
 	println!(
-		"{SLOTS} slots and {} ms to render each. What is kept is on the disk before it is answered. Times are in ms, from when",
-		args.render
+		"{SLOTS} slots and {} ms to render each. Durability is {:?}. Times are in ms, from when",
+		args.render, args.durability
 	);
 	println!("a task was due: `told` until its miner has it, `over` until its app has the answer, less the miner's own time.");
 	println!("Both processes share the processors; `cores` is what each of them takes, `gen` is apps and miners together.");
@@ -67,12 +69,18 @@ pub fn measure(args: &Args) {
 		"most MiB"
 	);
 	let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+	// They go together at the end: ext4 makes files more slowly while it remembers deleted ones.
+	let mut dirs = Vec::new();
 	for miners in &args.miners {
 		let dir = tempfile::tempdir().expect("a directory can be made");
-		let process = Process::start(dir.path(), *miners);
+		let process = Process::start(dir.path(), *miners, args.durability);
 		let ids = runtime.block_on(under_load(&process, *miners, args));
+		if args.durability == Durability::Eventual {
+			std::thread::sleep(EVENTUALLY);
+		}
 		drop(process);
 		check_log(dir.path(), &ids);
+		dirs.push(dir);
 	}
 }
 

@@ -347,5 +347,4 @@ async fn what_was_promised_outlives_kill_9() {
 		accepted.len(),
 		PROMISED.as_secs()
 	);
-	assert!(done > kills as u64, "nothing much was done");
 }
