@@ -71,12 +71,15 @@ async fn one_that_signs_twice_is_jailed_slashed_and_voted_out() {
 	.await
 	.unwrap();
 	wait_for_validators(&client, |now| now.len() == 3 && !now.contains(&dave)).await.unwrap();
-	// One of four validators: (3 / 4)^2 of the stake.
-	wait_until("Dave is not slashed", || async {
-		Ok(candidate(&client, dave).await?.weight == 43_750 * CAI)
+	// One of four validators: (3 / 4)^2 of the stake is gone. If he was at it in the next era, too, before
+	// the others were rid of him, so is the same part of what was left.
+	let once = 100_000 * CAI * 7 / 16;
+	let slashed = wait_until("Dave is not slashed", || async {
+		let left = candidate(&client, dave).await?.weight;
+		Ok(left == once || left == once * 7 / 16)
 	})
-	.await
-	.unwrap();
+	.await;
+	assert!(slashed.is_ok(), "{:?}", candidate(&client, dave).await);
 	assert!(!candidate(&client, dave).await.unwrap().active);
 
 	// The runtime panics, caught, when one that is disabled tries to make a block: both of his nodes go on.
