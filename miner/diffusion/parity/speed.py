@@ -24,52 +24,22 @@ UNET = {
     "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
 }
-# Name: side in pixels, steps to time, text width, UNet, channels of the VAE.
+UNET_3 = {kind: [*blocks, blocks[0]] for kind, blocks in UNET.items() if kind.endswith("types")}
+VAE = {"block_out_channels": [32, 64, 128, 128], "norm_num_groups": 32}
+# Name: side in pixels, steps to time, text configuration, options of the UNet and of the VAE.
 SIZES = {
-    "tiny-2": (128, 40, 192, {**UNET, "block_out_channels": [96, 192]}, [32, 64, 128, 128]),
-    "tiny-3": (
-        128,
-        40,
-        192,
-        {
-            **UNET,
-            "block_out_channels": [96, 192, 256],
-            "down_block_types": [*UNET["down_block_types"], "CrossAttnDownBlock2D"],
-            "up_block_types": [*UNET["up_block_types"], "CrossAttnUpBlock2D"],
-        },
-        [32, 64, 128, 128],
-    ),
-    "sd15": (
-        512,
-        4,
-        768,
-        {
-            "norm_num_groups": 32,
-            "layers_per_block": 2,
-            "attention_head_dim": 8,
-            "block_out_channels": [320, 640, 1280, 1280],
-            "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-        },
-        [128, 256, 512, 512],
-    ),
+    "tiny-2": (128, 40, models.text_config(192), {**UNET, "block_out_channels": [96, 192]}, VAE),
+    "tiny-3": (128, 40, models.text_config(192), {**UNET, **UNET_3, "block_out_channels": [96, 192, 256]}, VAE),
+    "sd15": (512, 4, models.text_config(768, **models.WIDE_TEXT), models.WIDE_UNET, models.WIDE_VAE),
 }
 
 
-def make(folder: Path, width: int, unet: dict, channels: list[int]):
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=channels,
-        down_block_types=["DownEncoderBlock2D"] * len(channels),
-        up_block_types=["UpDecoderBlock2D"] * len(channels),
-        latent_channels=4,
-        layers_per_block=2 if channels[0] == 128 else 1,
-        norm_num_groups=32,
-    )
+def make(folder: Path, text, unet: dict, vae: dict):
     diffusers.StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=transformers.CLIPTextModel(models.text_config(width)),
+        vae=models.vae(**vae),
+        text_encoder=transformers.CLIPTextModel(text),
         tokenizer=models.write_tokenizer(folder / "tokenizer", models.END),
-        unet=models.unet(width, **unet),
+        unet=models.unet(text.hidden_size, **unet),
         scheduler=models.scheduler(models.SCHEDULER_1),
         safety_checker=None,
         feature_extractor=None,
@@ -117,11 +87,11 @@ def main():
     print(f"diffusers {diffusers.__version__}, PyTorch {torch.__version__}, float32, {threads} cores")
     print("| model | part | diffusers | ours | ours / diffusers |\n| --- | --- | --- | --- | --- |")
     for name in names or SIZES:
-        side, steps, width, unet, channels = SIZES[name]
+        side, steps, *parts = SIZES[name]
         folder = Path(cache) / name
         if not (folder / "model_index.json").exists():
             torch.manual_seed(1)
-            make(folder, width, unet, channels)
+            make(folder, *parts)
         # Twice in turn, and the better of both: one that is disturbed is not the rule.
         both = [(theirs(folder, side, steps), ours(program, folder, side, steps)) for _ in range(2)]
         for part, what in [("step", "UNet step of two prompts"), ("decode", "VAE decode")]:
