@@ -21,7 +21,7 @@ const POINTS: usize = PATCH * PATCH;
 /// Transformed numbers that a thread works on together: they stay in its cache.
 const TRANSFORMED: usize = 1 << 20;
 /// Kernels of a layer whose transformed weights are kept: four times the memory of the weights.
-const KERNELS: usize = 1 << 18;
+const KERNELS: usize = 1 << 20;
 
 /// The same place in several patches.
 type Lane = [f32; LANES];
