@@ -41,6 +41,10 @@ pub enum Command {
 	Models(ModelsArgs),
 	/// Render one picture to a file, without chain and coordinator.
 	Render(Box<RenderArgs>),
+	/// Measure how fast this machine renders.
+	Bench(BenchArgs),
+	/// Check everything that mining needs, and say what to do about what is missing.
+	Doctor(Box<MineArgs>),
 }
 
 /// How to mine.
@@ -159,6 +163,29 @@ pub struct RenderArgs {
 	/// Sampler: Euler, Euler a, DDIM, DPM++ 2M, DPM++ 2M Karras, UniPC, LCM or Heun.
 	#[arg(long, value_name = "NAME", default_value = "Euler a")]
 	pub sampler: Sampler,
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+	/// Where the models are.
+	#[command(flatten)]
+	pub models: ModelsArgs,
+	/// Name of the model [default: the first one].
+	#[arg(long, value_name = "NAME")]
+	pub model: Option<String>,
+	/// Pictures to render; one more comes first and is not counted.
+	#[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+	pub pictures: u32,
+	/// Width and height in pixels, a multiple of 8 [default: the model's].
+	#[arg(long, value_name = "PIXELS")]
+	pub side: Option<u32>,
+	/// Denoising steps of each picture.
+	#[arg(long, value_name = "N", default_value_t = 20)]
+	pub steps: u32,
+	/// Print JSON.
+	#[arg(long)]
+	pub json: bool,
 }
 
 /// A device, or the best one that there is.

@@ -88,43 +88,16 @@ impl Connection {
 		coordinator: &Coordinator,
 		endpoint: &str,
 	) -> Result<Self, String> {
-		let uploads = upload_base(endpoint)?;
-		let tls = (uploads.scheme() == "https")
-			.then(|| tls::client_config(coordinator.certificate))
-			.transpose()
-			.map_err(|error| format!("encryption cannot be set up: {error}"))?;
-		let mut http =
-			reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(UPLOAD_TIMEOUT);
-		let mut websocket = WsClientBuilder::new();
-		if let Some(tls) = tls {
-			http = http.use_preconfigured_tls(tls.clone());
-			websocket = websocket.with_custom_cert_store(tls);
-		}
-		let http = http.build().map_err(|error| format!("uploads cannot be set up: {error}"))?;
-		let client = websocket
-			.connection_timeout(CONNECT_TIMEOUT)
-			.request_timeout(ANSWER_TIMEOUT)
-			.max_response_size(MAX_ANSWER_BYTES)
-			.enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL))
-			.build(endpoint)
-			.await
-			.map_err(|error| printable(&error.to_string()))?;
-		let challenge = client.challenge().await.map_err(|error| text(&error.into()))?;
 		let audience = Audience { genesis: context.genesis, coordinator: coordinator.operator };
-		check_identity(&audience, &challenge.genesis, &challenge.coordinator)?;
+		let Dialled { client, nonce, http, uploads } =
+			dial(&audience, coordinator.certificate, endpoint).await?;
 		let login = Login {
 			slots: context.slot_count,
 			models: context.models.clone(),
 			software: concat!("cuckoo-miner/", env!("CARGO_PKG_VERSION")).into(),
 		};
-		let login = Signed::seal(
-			&context.keypair,
-			&audience,
-			"miner_login",
-			&challenge.nonce,
-			unix_millis(),
-			&login,
-		);
+		let login =
+			Signed::seal(&context.keypair, &audience, "miner_login", &nonce, unix_millis(), &login);
 		let session = client.login(login).await.map_err(|error| text(&error.into()))?.token;
 		Ok(Self {
 			client,
@@ -233,6 +206,48 @@ impl Connection {
 			Err(UploadTrouble::Later(format!("{status}: {said}")))
 		}
 	}
+}
+
+/// A coordinator that has answered as the one that is registered.
+pub struct Dialled {
+	client: WsClient,
+	/// What a login answers.
+	nonce: String,
+	http: reqwest::Client,
+	uploads: Url,
+}
+
+/// Dials `endpoint` and checks that whom it finds there is `audience`, with the certificate of that
+/// fingerprint if there is one. The error says in a line what is wrong.
+pub async fn dial(
+	audience: &Audience,
+	certificate: Option<[u8; 32]>,
+	endpoint: &str,
+) -> Result<Dialled, String> {
+	let uploads = upload_base(endpoint)?;
+	let tls = (uploads.scheme() == "https")
+		.then(|| tls::client_config(certificate))
+		.transpose()
+		.map_err(|error| format!("encryption cannot be set up: {error}"))?;
+	let mut http =
+		reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(UPLOAD_TIMEOUT);
+	let mut websocket = WsClientBuilder::new();
+	if let Some(tls) = tls {
+		http = http.use_preconfigured_tls(tls.clone());
+		websocket = websocket.with_custom_cert_store(tls);
+	}
+	let http = http.build().map_err(|error| format!("uploads cannot be set up: {error}"))?;
+	let client = websocket
+		.connection_timeout(CONNECT_TIMEOUT)
+		.request_timeout(ANSWER_TIMEOUT)
+		.max_response_size(MAX_ANSWER_BYTES)
+		.enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL))
+		.build(endpoint)
+		.await
+		.map_err(|error| printable(&error.to_string()))?;
+	let challenge = client.challenge().await.map_err(|error| text(&error.into()))?;
+	check_identity(audience, &challenge.genesis, &challenge.coordinator)?;
+	Ok(Dialled { client, nonce: challenge.nonce, http, uploads })
 }
 
 /// Whether a challenge comes from the one whom the chain names.

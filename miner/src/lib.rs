@@ -6,13 +6,15 @@
 //!   session over it, [`tls`]: encrypted;
 //! - [`tasks`]: one task from the assignment to the end; [`worker`]: the thread that renders;
 //! - [`shutdown`], [`report`], [`backoff`], [`text`]: what the others need;
-//! - [`cli`], [`models`]: the command line and its commands.
+//! - [`cli`], [`models`], [`bench`], [`doctor`]: the command line and its commands.
 
 mod backoff;
+mod bench;
 mod cli;
 mod connection;
 mod context;
 mod discovery;
+mod doctor;
 mod fleet;
 mod link;
 mod models;
@@ -56,6 +58,8 @@ pub async fn run() -> ExitCode {
 		},
 		Some(Command::Models(args)) => models::list(&args),
 		Some(Command::Render(args)) => models::render(&args),
+		Some(Command::Bench(args)) => bench::run(&args),
+		Some(Command::Doctor(args)) => doctor::run(&args).await,
 	};
 	match result {
 		Ok(()) => ExitCode::SUCCESS,

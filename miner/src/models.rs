@@ -61,7 +61,7 @@ pub fn offers(infos: &[ModelInfo]) -> Vec<ModelOffer> {
 }
 
 /// What people must know before they use the model.
-fn notice(info: &ModelInfo) -> Option<String> {
+pub fn notice(info: &ModelInfo) -> Option<String> {
 	match &info.notice {
 		Some(notice) => Some(crate::text::printable(notice)),
 		None => (!info.trained).then(|| "untrained".into()),
@@ -83,22 +83,21 @@ pub fn list(args: &ModelsArgs) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// `cuckoo-miner render`.
-pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
-	let entries = list_models(&args.models.models)?;
-	let Some(entry) =
-		entries.iter().find(|entry| args.model.as_ref().is_none_or(|name| *name == entry.name))
+/// Loads the model of that name, or the first one.
+pub fn open(args: &ModelsArgs, name: Option<&str>) -> anyhow::Result<Pipeline> {
+	let entries = list_models(&args.models)?;
+	let Some(entry) = entries.iter().find(|entry| name.is_none_or(|name| name == entry.name))
 	else {
 		let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
-		bail!(
-			"there is no model {:?}: there are {}",
-			args.model.as_deref().unwrap_or_default(),
-			names.join(", ")
-		);
+		bail!("there is no model {:?}: there are {}", name.unwrap_or_default(), names.join(", "));
 	};
-	let device = args.models.device.device();
-	let pipeline = Pipeline::load(&entry.path, &device)?;
-	announce(std::slice::from_ref(pipeline.info()), device);
+	Ok(Pipeline::load(&entry.path, &args.device.device())?)
+}
+
+/// `cuckoo-miner render`.
+pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
+	let pipeline = open(&args.models, args.model.as_deref())?;
+	announce(std::slice::from_ref(pipeline.info()), pipeline.device());
 	let request = RenderRequest {
 		prompt: args.prompt.clone(),
 		negative_prompt: args.negative_prompt.clone(),

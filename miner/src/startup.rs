@@ -60,22 +60,32 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 
 /// Why an operator may not mine.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Missing {
+pub enum Missing {
+	/// Nobody has named it as an operator.
 	#[error("is not registered")]
 	Registration,
+	/// It serves another role.
 	#[error("is registered as a {0}, not as a miner")]
 	Role(Role),
+	/// Its stash has too little of its own behind it.
 	#[error(
 		"is not active: the self-stake of its stash {stash} is {} CAI, the minimum is {} CAI",
 		format_cai(*self_stake),
 		format_cai(*minimum)
 	)]
-	Stake { stash: AccountId32, self_stake: u128, minimum: u128 },
+	Stake {
+		/// Whose stake it is.
+		stash: AccountId32,
+		/// What it has, in planck.
+		self_stake: u128,
+		/// What it must have, in planck.
+		minimum: u128,
+	},
 }
 
 impl Missing {
 	/// What to do about it.
-	fn hint(&self, chain: &str, key_file: &Path) -> String {
+	pub fn hint(&self, chain: &str, key_file: &Path) -> String {
 		match self {
 			Self::Registration => format!(
 				"to register it, run `cuckoo-miner key prove --stash STASH --chain {chain} --key {}` \
@@ -90,7 +100,11 @@ impl Missing {
 	}
 }
 
-fn check_registration(candidate: Option<Candidate>, minimum: u128) -> Result<Candidate, Missing> {
+/// The candidate that an operator serves, if it may mine; `minimum` in planck.
+pub fn check_registration(
+	candidate: Option<Candidate>,
+	minimum: u128,
+) -> Result<Candidate, Missing> {
 	let candidate = candidate.ok_or(Missing::Registration)?;
 	if candidate.role != Role::Miner {
 		return Err(Missing::Role(candidate.role));

@@ -275,6 +275,8 @@ pub struct Miner {
 	process: Process,
 	/// Its stash, SS58.
 	pub stash: String,
+	/// What it was started with.
+	arguments: Vec<String>,
 	_key: TempDir,
 }
 
@@ -294,8 +296,17 @@ impl Miner {
 		Ok(Self {
 			process: Process::start("cuckoo-miner", &arguments)?,
 			stash: candidate.stash_account()?.to_string(),
+			arguments,
 			_key: key_dir,
 		})
+	}
+
+	/// What `cuckoo-miner doctor` prints of a machine that may mine.
+	pub async fn doctor(&self) -> Result<String> {
+		let command = ["doctor"].into_iter().chain(self.arguments.iter().map(String::as_str));
+		let ended = process::run("cuckoo-miner", command, PATIENCE).await?;
+		ensure!(ended.status.success(), "{ended:?}");
+		Ok(ended.stdout)
 	}
 
 	/// The program itself.

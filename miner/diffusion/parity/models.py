@@ -16,6 +16,7 @@ MERGES = ["r e", "re d</w>", "b i", "r d</w>", "bi rd</w>", "o n</w>", "t h", "t
 # The prompt and the negative prompt of each model.
 PROMPTS = {
     "sd15": ("the red bird on the roof, 2 birds!", "blurry"),
+    "sd15-wide": ("the red bird on the roof", "blurry"),
     "sd21": ("A Red BIRD, naïve 小鳥", ""),
     "sdxl": ("the red bird", ""),
     "sdxl-turbo": ("the red bird " * 40, "blurry"),
@@ -83,32 +84,37 @@ def write_tokenizer(folder: Path, padding: str):
 
 
 def text_config(width: int, **options):
-    # The published files name the marks by numbers that are not those of the vocabulary.
     return CLIPTextConfig(
-        vocab_size=len(vocabulary()),
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_attention_heads=4,
-        num_hidden_layers=3,
-        max_position_embeddings=POSITIONS,
-        bos_token_id=0,
-        eos_token_id=2,
-        pad_token_id=1,
-        **options,
+        **{
+            "vocab_size": len(vocabulary()),
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3,
+            "max_position_embeddings": POSITIONS,
+            # The published files name the marks by numbers that are not those of the vocabulary.
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "pad_token_id": 1,
+            **options,
+        }
     )
 
 
-def vae():
-    levels = 4
+def vae(**options):
+    channels = options.get("block_out_channels", [8, 8, 16, 16])
     return AutoencoderKL(
-        block_out_channels=[8, 8, 16, 16],
-        down_block_types=["DownEncoderBlock2D"] * levels,
-        up_block_types=["UpDecoderBlock2D"] * levels,
-        latent_channels=4,
-        layers_per_block=1,
-        norm_num_groups=4,
-        sample_size=SIZE[0],
-        scaling_factor=0.18215,
+        **{
+            "block_out_channels": channels,
+            "down_block_types": ["DownEncoderBlock2D"] * len(channels),
+            "up_block_types": ["UpDecoderBlock2D"] * len(channels),
+            "latent_channels": 4,
+            "layers_per_block": 1,
+            "norm_num_groups": 4,
+            "sample_size": SIZE[0],
+            "scaling_factor": 0.18215,
+            **options,
+        }
     )
 
 
@@ -135,10 +141,17 @@ def scheduler(config: dict):
     return getattr(diffusers, config["_class_name"]).from_config(config)
 
 
-def single(folder: Path, config: dict, padding: str, text: CLIPTextConfig, unet_options: dict):
+def single(
+    folder: Path,
+    config: dict,
+    padding: str,
+    text: CLIPTextConfig,
+    unet_options: dict,
+    vae_options: dict = {},
+):
     """A model of Stable Diffusion 1 or 2."""
     return diffusers.StableDiffusionPipeline(
-        vae=formula.fill("vae", vae()),
+        vae=formula.fill("vae", vae(**vae_options)),
         text_encoder=formula.fill("text_encoder", CLIPTextModel(text)),
         tokenizer=write_tokenizer(folder / "tokenizer", padding),
         unet=formula.fill("unet", unet(text.hidden_size, **unet_options)),
@@ -147,6 +160,19 @@ def single(folder: Path, config: dict, padding: str, text: CLIPTextConfig, unet_
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+# The widths and depths of Stable Diffusion 1.5.
+WIDE_TEXT = {"num_attention_heads": 12, "num_hidden_layers": 12}
+WIDE_UNET = {
+    "norm_num_groups": 32,
+    "layers_per_block": 2,
+    "attention_head_dim": 8,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+    "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+}
+WIDE_VAE = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32}
 
 
 def double(folder: Path, config: dict):
@@ -188,6 +214,9 @@ def models(folder: Path):
     }
     text = text_config(32, hidden_act="gelu")
     yield "sd21", single(folder / "sd21", SCHEDULER_2, "!", text, options), SCHEDULER_2
+    text = text_config(768, **WIDE_TEXT)
+    wide = single(folder / "sd15-wide", SCHEDULER_1, END, text, WIDE_UNET, WIDE_VAE)
+    yield "sd15-wide", wide, SCHEDULER_1
     yield "sdxl", double(folder / "sdxl", SCHEDULER_XL), SCHEDULER_XL
     yield "sdxl-turbo", double(folder / "sdxl-turbo", SCHEDULER_TURBO), SCHEDULER_TURBO
 

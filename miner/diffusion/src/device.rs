@@ -28,6 +28,15 @@ impl Device {
 		}
 	}
 
+	/// Whether it is there and computes.
+	///
+	/// # Errors
+	///
+	/// Why not, in one line.
+	pub fn check(self) -> Result<(), LoadError> {
+		self.open().map(|_| ())
+	}
+
 	/// Opens the device and makes it compute something: a driver may be there without a GPU.
 	pub(crate) fn open(self) -> Result<candle_core::Device, LoadError> {
 		let Self::Cuda(ordinal) = self else { return Ok(candle_core::Device::Cpu) };

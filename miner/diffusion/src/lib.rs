@@ -12,10 +12,12 @@
 //! The same request on the same model and device gives the same pixels, bit for bit.
 
 mod config;
+mod cpu;
 mod denoising;
 mod device;
 mod directory;
 mod error;
+mod layers;
 mod memory;
 mod models;
 mod picture;

@@ -15,6 +15,7 @@ use crate::{
 	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest,
 };
 use candle_core::{DType, Tensor};
+use rayon::prelude::*;
 use std::{ops::ControlFlow, path::Path};
 
 /// How far a request has come. Reported after each denoising step.
@@ -126,7 +127,7 @@ impl Pipeline {
 		let negative = guided.then_some(request.negative_prompt.as_str());
 		if self.device == Device::Cpu {
 			let prompts = 1 + usize::from(guided);
-			let unet = self.unet.attention_bytes(prompts, height, width);
+			let unet = self.unet.working_bytes(prompts, height, width);
 			memory::check(unet.max(self.vae.working_bytes(height, width)))?;
 		}
 		let condition =
@@ -184,18 +185,29 @@ impl Pipeline {
 		(height, width): (usize, usize),
 		on_step: &mut OnStep,
 	) -> Result<Vec<f32>, RenderError> {
-		let prompts = condition.prompts()?;
 		let len = self.latent_channels * height * width;
+		// On the CPU each prompt has a thread of its own: they have less to wait for each other than
+		// threads that share the work on both.
+		let conditions = match self.device {
+			Device::Cpu => condition.each()?,
+			Device::Cuda(_) => vec![condition.clone()],
+		};
 		let mut predict = |sample: &[f32], timestep: f64| {
-			let shape = (prompts, self.latent_channels, height, width);
-			let samples = Tensor::from_vec(sample.repeat(prompts), shape, &self.opened)?
-				.to_dtype(self.unet_dtype)?;
-			let output = self
-				.unet
-				.forward(&samples, timestep, condition)?
-				.to_dtype(DType::F32)?
-				.flatten_all()?
-				.to_vec1::<f32>()?;
+			let output = |condition: &Condition| -> candle_core::Result<Vec<f32>> {
+				let prompts = condition.prompts()?;
+				let shape = (prompts, self.latent_channels, height, width);
+				let samples = Tensor::from_vec(sample.repeat(prompts), shape, &self.opened)?
+					.to_dtype(self.unet_dtype)?;
+				let output = self.unet.forward(&samples, timestep, condition)?;
+				output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+			};
+			let output = match &conditions[..] {
+				[one] => output(one)?,
+				each => {
+					let outputs: Vec<_> = each.par_iter().map(output).collect::<Result<_, _>>()?;
+					outputs.concat()
+				},
+			};
 			Ok(match output.split_at_checked(len) {
 				Some((negative, prompt)) if !prompt.is_empty() => {
 					guide(negative, prompt, guidance_scale)

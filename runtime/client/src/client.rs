@@ -97,6 +97,18 @@ impl ChainClient {
 		Ok(block_ref(&self.at_finalized().await?))
 	}
 
+	/// The time of the last finalized block, in milliseconds since 1970.
+	pub async fn time(&self) -> Result<u64, ChainError> {
+		let at_block = self.at_finalized().await?;
+		let asked = async {
+			let time = at_block.storage().fetch(cuckoo::storage().timestamp().now(), ()).await;
+			time.and_then(|time| Ok(time.decode()?)).map_err(|error| describe(&error))
+		};
+		let time = timeout(ANSWER_TIMEOUT, asked).await;
+		time.unwrap_or_else(|_| Err(no_answer(ANSWER_TIMEOUT)))
+			.map_err(|reason| ChainError::Request { what: "the time of a block", reason })
+	}
+
 	/// All miners and coordinators at the last finalized block.
 	pub async fn registry(&self) -> Result<Registry, ChainError> {
 		registry(&self.at_finalized().await?).await

@@ -63,10 +63,28 @@ async fn tasks_are_shared_out_by_stake() {
 
 	let mut network =
 		Network::start(node, &coordinator, listeners, &miners, &models, &[]).await.unwrap();
+	the_doctor_finds_nothing(&network, &listeners.endpoint()).await;
 	let last = share_out(&network, &miners).await;
 	the_draws_can_be_checked(&network, &last).await;
 	a_stranger_is_refused(&network, &listeners.endpoint()).await;
 	network.ensure_sound().unwrap();
+}
+
+/// Everything is there, for a miner that is at work too.
+async fn the_doctor_finds_nothing(network: &Network, endpoint: &str) {
+	let [.., largest] = &network.miners[..] else { panic!("no miner runs") };
+	let found = largest.doctor().await.unwrap();
+	println!("{found}");
+	// The miners of the genesis have stake, too.
+	for line in [
+		"good  clock: ",
+		&format!("good  registration: the operator of an active miner, stash {}", largest.stash),
+		"good  stake: 140000 CAI with votes, 35.00 % of all miners' stake",
+		"good  coordinator E2eCoordinator (",
+		&format!("answers at {endpoint} in "),
+	] {
+		assert!(found.contains(line), "{line:?} is not in {found}");
+	}
 }
 
 /// Offers the tasks one after the other, so that every draw is among all three miners, and checks

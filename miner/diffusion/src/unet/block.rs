@@ -2,10 +2,12 @@
 //! on the way up.
 
 use super::transformer::SpatialTransformer;
-use crate::config::{BlockConfig, UNetConfig};
-use candle_core::{Module, Result, Tensor, D};
-use candle_nn::{conv2d, Conv2d, Conv2dConfig, VarBuilder};
-use candle_transformers::models::stable_diffusion::resnet::{ResnetBlock2D, ResnetBlock2DConfig};
+use crate::{
+	config::{BlockConfig, UNetConfig},
+	layers::{enlarge, Convolution, Resnet, ResnetConfig, Stride},
+};
+use candle_core::{Result, Tensor, D};
+use candle_nn::VarBuilder;
 
 /// What the layers of all blocks look at besides the picture.
 #[derive(Clone, Copy)]
@@ -18,7 +20,7 @@ pub(super) struct Inputs<'a> {
 
 /// A convolution block, in most places with a transformer after it.
 struct Layer {
-	resnet: ResnetBlock2D,
+	resnet: Resnet,
 	transformer: Option<SpatialTransformer>,
 }
 
@@ -56,24 +58,21 @@ fn resnet(
 	input: usize,
 	output: usize,
 	config: &UNetConfig,
-) -> Result<ResnetBlock2D> {
-	ResnetBlock2D::new(
-		vb.pp("resnets").pp(i),
+) -> Result<Resnet> {
+	let config = ResnetConfig {
 		input,
-		ResnetBlock2DConfig {
-			out_channels: Some(output),
-			temb_channels: Some(config.time_channels()),
-			groups: config.norm_groups,
-			eps: config.norm_eps,
-			..ResnetBlock2DConfig::default()
-		},
-	)
+		output,
+		time: Some(config.time_channels()),
+		groups: config.norm_groups,
+		eps: config.norm_eps,
+	};
+	Resnet::new(vb.pp("resnets").pp(i), &config)
 }
 
 /// A level on the way down: its layers, then a convolution to half the size.
 pub(super) struct DownBlock {
 	layers: Vec<Layer>,
-	halve: Option<Conv2d>,
+	halve: Option<Convolution>,
 	padding: usize,
 }
 
@@ -88,9 +87,8 @@ impl DownBlock {
 		let padding = config.downsample_padding;
 		let halve = (level + 1 < config.down.len())
 			.then(|| {
-				let halving = Conv2dConfig { stride: 2, padding, ..Conv2dConfig::default() };
 				let vb = vb.pp("downsamplers.0.conv");
-				conv2d(block.channels, block.channels, 3, halving, vb)
+				Convolution::new(vb, block.channels, block.channels, 3, Stride::Halve(padding))
 			})
 			.transpose()?;
 		Ok(Self { layers, halve, padding })
@@ -117,7 +115,7 @@ impl DownBlock {
 /// The coarsest level, between the ways down and up.
 pub(super) struct MidBlock {
 	layer: Layer,
-	resnet: ResnetBlock2D,
+	resnet: Resnet,
 }
 
 impl MidBlock {
@@ -138,7 +136,7 @@ impl MidBlock {
 /// at double the size.
 pub(super) struct UpBlock {
 	layers: Vec<Layer>,
-	double: Option<Conv2d>,
+	double: Option<Convolution>,
 }
 
 impl UpBlock {
@@ -159,9 +157,8 @@ impl UpBlock {
 			.collect::<Result<_>>()?;
 		let double = (level + 1 < levels)
 			.then(|| {
-				let padded = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
 				let vb = vb.pp("upsamplers.0.conv");
-				conv2d(block.channels, block.channels, 3, padded, vb)
+				Convolution::new(vb, block.channels, block.channels, 3, Stride::Keep)
 			})
 			.transpose()?;
 		Ok(Self { layers, double })
@@ -178,7 +175,7 @@ impl UpBlock {
 			(Some(double), Some(finer)) => {
 				// Sides that are odd somewhere on the way down were rounded up there.
 				let (_, _, height, width) = finer.dims4()?;
-				double.forward(&x.upsample_nearest2d(height, width)?)
+				double.forward(&enlarge(&x, (height, width))?)
 			},
 			_ => Ok(x),
 		}

@@ -1,35 +1,47 @@
 //! The UNet that predicts what to remove from a noisy sample (diffusers' `UNet2DConditionModel`).
-//!
-//! Put together from candle-transformers' parts where they are right: its convolution blocks and
-//! its attention. Its whole UNet is not used: it computes the timestep's sines in the model's own
-//! precision, normalises in 32 groups whatever the configuration says, and does not know the text
-//! and sizes that Stable Diffusion XL embeds beside the timestep.
 
 mod block;
 mod transformer;
 mod waves;
 
-use crate::config::{AddedConfig, BlockConfig, UNetConfig};
+use crate::{
+	config::{AddedConfig, BlockConfig, UNetConfig},
+	layers::{Convolution, GroupNorm, Stride},
+};
 use block::{DownBlock, Inputs, MidBlock, UpBlock};
 use candle_core::{Module, Result, Tensor};
-use candle_nn::{conv2d, group_norm, ops, Conv2d, Conv2dConfig, GroupNorm, VarBuilder};
-use candle_transformers::models::stable_diffusion::embeddings::TimestepEmbedding;
+use candle_nn::{linear, ops::silu, Linear, VarBuilder};
 use waves::waves;
 
 /// The model, its weights loaded.
 pub(crate) struct UNet {
-	conv_in: Conv2d,
-	time_embedding: TimestepEmbedding,
-	added: Option<(AddedConfig, TimestepEmbedding)>,
+	conv_in: Convolution,
+	time_embedding: Embedding,
+	added: Option<(AddedConfig, Embedding)>,
 	down: Vec<DownBlock>,
 	mid: MidBlock,
 	up: Vec<UpBlock>,
 	norm_out: GroupNorm,
-	conv_out: Conv2d,
+	conv_out: Convolution,
 	config: UNetConfig,
 }
 
+/// Two linear layers with SiLU in between, for numbers spread over waves.
+struct Embedding(Linear, Linear);
+
+impl Embedding {
+	fn new(vb: VarBuilder, input: usize, output: usize) -> Result<Self> {
+		let second = linear(output, output, vb.pp("linear_2"))?;
+		Ok(Self(linear(input, output, vb.pp("linear_1"))?, second))
+	}
+
+	fn forward(&self, waves: &Tensor) -> Result<Tensor> {
+		self.1.forward(&silu(&self.0.forward(waves)?)?)
+	}
+}
+
 /// What a picture is to show, as the UNet looks at it in every step.
+#[derive(Clone)]
 pub(crate) struct Condition {
 	/// The token states: (prompts, positions, width).
 	context: Tensor,
@@ -42,23 +54,37 @@ impl Condition {
 	pub fn prompts(&self) -> Result<usize> {
 		self.context.dim(0)
 	}
+
+	/// One for each prompt.
+	pub fn each(&self) -> Result<Vec<Self>> {
+		let one = |prompt| {
+			let added = self.added.as_ref().map(|added| added.narrow(0, prompt, 1)).transpose()?;
+			Ok(Self { context: self.context.narrow(0, prompt, 1)?.contiguous()?, added })
+		};
+		(0..self.prompts()?).map(one).collect()
+	}
 }
 
 impl UNet {
 	pub fn new(vb: VarBuilder, config: &UNetConfig) -> Result<Self> {
 		let finest = config.down[0].channels;
 		let time = config.time_channels();
-		let padded = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
 		let added = config
 			.added
 			.map(|added| {
-				let embedding = TimestepEmbedding::new(vb.pp("add_embedding"), added.input, time)?;
+				let embedding = Embedding::new(vb.pp("add_embedding"), added.input, time)?;
 				Ok::<_, candle_core::Error>((added, embedding))
 			})
 			.transpose()?;
 		Ok(Self {
-			conv_in: conv2d(config.latent_channels, finest, 3, padded, vb.pp("conv_in"))?,
-			time_embedding: TimestepEmbedding::new(vb.pp("time_embedding"), finest, time)?,
+			conv_in: Convolution::new(
+				vb.pp("conv_in"),
+				config.latent_channels,
+				finest,
+				3,
+				Stride::Keep,
+			)?,
+			time_embedding: Embedding::new(vb.pp("time_embedding"), finest, time)?,
 			added,
 			down: (0..config.down.len())
 				.map(|level| DownBlock::new(&vb.pp("down_blocks").pp(level), level, config))
@@ -67,13 +93,19 @@ impl UNet {
 			up: (0..config.up.len())
 				.map(|level| UpBlock::new(&vb.pp("up_blocks").pp(level), level, config))
 				.collect::<Result<_>>()?,
-			norm_out: group_norm(
-				config.norm_groups,
-				finest,
-				config.norm_eps,
+			norm_out: GroupNorm::new(
 				vb.pp("conv_norm_out"),
+				finest,
+				config.norm_groups,
+				config.norm_eps,
 			)?,
-			conv_out: conv2d(finest, config.latent_channels, 3, padded, vb.pp("conv_out"))?,
+			conv_out: Convolution::new(
+				vb.pp("conv_out"),
+				finest,
+				config.latent_channels,
+				3,
+				Stride::Keep,
+			)?,
 			config: config.clone(),
 		})
 	}
@@ -126,23 +158,23 @@ impl UNet {
 		for block in &self.up {
 			x = block.forward(&x, inputs, &mut skipped)?;
 		}
-		self.conv_out.forward(&ops::silu(&self.norm_out.forward(&x)?)?)
+		self.conv_out.forward(&self.norm_out.forward_silu(&x, None)?)
 	}
 
 	fn waves(&self, number: f64, channels: usize) -> Vec<f32> {
 		waves(number, channels, self.config.frequency_shift, self.config.cosine_first)
 	}
 
-	/// An upper estimate of the attention's working memory in bytes, for samples of this size.
-	pub fn attention_bytes(&self, batch: usize, height: usize, width: usize) -> usize {
+	/// An upper estimate of the working memory on the CPU in bytes, for samples of this size.
+	pub fn working_bytes(&self, batch: usize, height: usize, width: usize) -> usize {
+		// The widest are the inner states of a transformer, eight and four times its width, beside
+		// its input and the results on their way.
+		const STATES: usize = 18;
 		let level = |(i, block): (usize, &BlockConfig)| {
-			let tokens = height.div_ceil(1 << i) * width.div_ceil(1 << i);
-			// Scores and probabilities, each a full matrix in f32.
-			block.transformer_layers.map_or(0, |_| batch * block.heads * tokens * tokens * 2 * 4)
+			batch * height.div_ceil(1 << i) * width.div_ceil(1 << i) * block.channels * 4
 		};
-		let coarsest = self.config.down.len() - 1;
-		let down = self.config.down.iter().enumerate().map(level);
-		let up = self.config.up.iter().rev().enumerate().map(level);
-		down.chain(up).chain([level((coarsest, &self.config.mid))]).max().unwrap_or(0)
+		let levels = || self.config.down.iter().enumerate().map(level);
+		let skipped: usize = levels().sum::<usize>() * (self.config.layers_per_block + 1);
+		levels().max().unwrap_or(0) * STATES + skipped
 	}
 }

@@ -1,16 +1,12 @@
 //! The transformer inside the UNet's blocks: every place of the picture looks at all others, then
 //! at the prompt.
-//!
-//! candle-transformers' attention is used; its feed-forward layer is not, because it computes GELU
-//! by tanh where the models were trained with the exact one.
 
-use crate::config::UNetConfig;
-use candle_core::{Module, Result, Tensor, D};
-use candle_nn::{
-	conv2d, group_norm, layer_norm, linear, Conv2d, Conv2dConfig, GroupNorm, LayerNorm, Linear,
-	VarBuilder,
+use crate::{
+	config::UNetConfig,
+	layers::{add, Attention, Convolution, FeedForward, GroupNorm, Stride},
 };
-use candle_transformers::models::stable_diffusion::attention::CrossAttention;
+use candle_core::{Module, Result, Tensor};
+use candle_nn::{layer_norm, linear, linear_no_bias, LayerNorm, Linear, VarBuilder};
 
 const GROUP_NORM_EPS: f64 = 1e-6;
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -25,7 +21,7 @@ pub(super) struct SpatialTransformer {
 
 /// The same product, stored in one of two shapes.
 enum Projection {
-	Convolution(Conv2d),
+	Convolution(Convolution),
 	Linear(Linear),
 }
 
@@ -42,11 +38,11 @@ impl SpatialTransformer {
 			Ok::<_, candle_core::Error>(if config.use_linear_projection {
 				Projection::Linear(linear(channels, channels, vb)?)
 			} else {
-				Projection::Convolution(conv2d(channels, channels, 1, Conv2dConfig::default(), vb)?)
+				Projection::Convolution(Convolution::new(vb, channels, channels, 1, Stride::Keep)?)
 			})
 		};
 		Ok(Self {
-			norm: group_norm(config.norm_groups, channels, GROUP_NORM_EPS, vb.pp("norm"))?,
+			norm: GroupNorm::new(vb.pp("norm"), channels, config.norm_groups, GROUP_NORM_EPS)?,
 			proj_in: projection("proj_in")?,
 			layers: (0..layers)
 				.map(|i| {
@@ -78,47 +74,46 @@ impl SpatialTransformer {
 			Projection::Convolution(conv) => conv.forward(&to_picture(places)?)?,
 			Projection::Linear(linear) => to_picture(linear.forward(&places)?)?,
 		};
-		added + picture
+		add(&added, picture)
 	}
 }
 
 struct Layer {
 	norm1: LayerNorm,
-	to_itself: CrossAttention,
+	to_itself: Attention,
 	norm2: LayerNorm,
-	to_prompt: CrossAttention,
+	to_prompt: Attention,
 	norm3: LayerNorm,
-	gated: Linear,
-	output: Linear,
+	feed_forward: FeedForward,
 }
 
 impl Layer {
 	fn new(vb: VarBuilder, width: usize, heads: usize, context: usize) -> Result<Self> {
 		let norm = |name| layer_norm(width, LAYER_NORM_EPS, vb.pp(name));
 		let attention = |name, context| {
-			CrossAttention::new(vb.pp(name), width, context, heads, width / heads, None, false)
+			let vb = vb.pp(name);
+			Ok::<_, candle_core::Error>(Attention {
+				to_queries: linear_no_bias(width, width, vb.pp("to_q"))?,
+				to_keys: linear_no_bias(context, width, vb.pp("to_k"))?,
+				to_values: linear_no_bias(context, width, vb.pp("to_v"))?,
+				to_result: linear(width, width, vb.pp("to_out.0"))?,
+				heads,
+			})
 		};
-		let inner = 4 * width;
 		Ok(Self {
 			norm1: norm("norm1")?,
-			to_itself: attention("attn1", None)?,
+			to_itself: attention("attn1", width)?,
 			norm2: norm("norm2")?,
-			to_prompt: attention("attn2", Some(context))?,
+			to_prompt: attention("attn2", context)?,
 			norm3: norm("norm3")?,
-			gated: linear(width, 2 * inner, vb.pp("ff.net.0.proj"))?,
-			output: linear(inner, width, vb.pp("ff.net.2"))?,
+			feed_forward: FeedForward::new(vb.pp("ff"), width)?,
 		})
 	}
 
 	fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-		let x = (self.to_itself.forward(&self.norm1.forward(x)?, None)? + x)?;
-		let x = (self.to_prompt.forward(&self.norm2.forward(&x)?, Some(context))? + x)?;
-		self.feed_forward(&self.norm3.forward(&x)?)? + x
-	}
-
-	/// GEGLU (Shazeer 2020): half of the inner states gate the other half.
-	fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {
-		let inner = self.gated.forward(x)?.chunk(2, D::Minus1)?;
-		self.output.forward(&(&inner[0] * inner[1].gelu_erf()?)?)
+		let normed = self.norm1.forward(x)?;
+		let x = add(&self.to_itself.forward(&normed, &normed)?, x)?;
+		let x = add(&self.to_prompt.forward(&self.norm2.forward(&x)?, context)?, &x)?;
+		add(&self.feed_forward.forward(&self.norm3.forward(&x)?)?, &x)
 	}
 }

@@ -1,0 +1,63 @@
+//! Layers with weights that the UNet and the autoencoder are made of. On the CPU the heavy ones are
+//! computed by [`crate::cpu`], elsewhere by candle.
+
+mod attention;
+mod convolution;
+mod feed_forward;
+mod group_norm;
+mod resnet;
+
+pub(crate) use attention::Attention;
+pub(crate) use convolution::{Convolution, Stride};
+pub(crate) use feed_forward::FeedForward;
+pub(crate) use group_norm::GroupNorm;
+pub(crate) use resnet::{Resnet, ResnetConfig};
+
+use crate::cpu;
+use candle_core::{Error, Result, Storage, Tensor};
+
+/// Computes on the numbers of contiguous single-precision tensors on the CPU.
+fn on_numbers<const N: usize, R>(
+	tensors: [&Tensor; N],
+	compute: impl FnOnce([&[f32]; N]) -> R,
+) -> Result<R> {
+	let stored = tensors.map(Tensor::storage_and_layout);
+	let mut numbers = [&[][..]; N];
+	for (numbers, (storage, layout)) in numbers.iter_mut().zip(&stored) {
+		let Some((begin, end)) = layout.contiguous_offsets() else {
+			return Err(Error::Msg("the tensor is not contiguous".into()));
+		};
+		let Storage::Cpu(storage) = &**storage else {
+			return Err(Error::Msg("the tensor is not on the CPU".into()));
+		};
+		*numbers = &storage.as_slice::<f32>()?[begin..end];
+	}
+	Ok(compute(numbers))
+}
+
+/// Enlarges pictures (batch, channels, height, width): each place of the result has the number of the
+/// nearest one before it.
+pub(crate) fn enlarge(pictures: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+	if !pictures.device().is_cpu() {
+		return pictures.upsample_nearest2d(height, width);
+	}
+	let (batch, channels, from_height, from_width) = pictures.dims4()?;
+	let enlarged = on_numbers([pictures], |[planes]| {
+		cpu::planes::enlarge(planes, (from_height, from_width), (height, width))
+	})?;
+	Tensor::from_vec(enlarged, (batch, channels, height, width), pictures.device())
+}
+
+/// The sum of two tensors of the same shape.
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+	if !a.device().is_cpu() {
+		return a + b;
+	}
+	let sums = on_numbers([&a.contiguous()?, &b.contiguous()?], |[a, b]| cpu::planes::add(a, b))?;
+	Tensor::from_vec(sums, a.shape(), a.device())
+}
+
+/// The numbers of a tensor.
+fn to_numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+	tensor.flatten_all()?.to_vec1()
+}
