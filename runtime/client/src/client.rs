@@ -102,7 +102,8 @@ impl ChainClient {
 		let at_block = self.at_finalized().await?;
 		let asked = async {
 			let time = at_block.storage().fetch(cuckoo::storage().timestamp().now(), ()).await;
-			time.and_then(|time| Ok(time.decode()?)).map_err(|error| describe(&error))
+			let time = time.map_err(|error| describe(&error))?;
+			time.decode().map_err(|error| describe(&error))
 		};
 		let time = timeout(ANSWER_TIMEOUT, asked).await;
 		time.unwrap_or_else(|_| Err(no_answer(ANSWER_TIMEOUT)))

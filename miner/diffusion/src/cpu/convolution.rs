@@ -94,7 +94,9 @@ impl Convolution {
 		}
 		result.par_chunks_mut(places).enumerate().for_each(|(channel, plane)| {
 			let bias = self.bias[channel % output];
-			plane.iter_mut().for_each(|number| *number += bias);
+			for number in plane {
+				*number += bias;
+			}
 		});
 	}
 

@@ -34,7 +34,7 @@ impl GroupNorm {
 					len => &added[i * channels % len..][..channels],
 				};
 				arch.dispatch(Group {
-					group,
+					numbers: group,
 					normed,
 					added,
 					places,
@@ -50,7 +50,7 @@ impl GroupNorm {
 
 /// One group of one picture.
 struct Group<'a> {
-	group: &'a [f32],
+	numbers: &'a [f32],
 	normed: &'a mut [f32],
 	added: &'a [f32],
 	places: usize,
@@ -65,13 +65,13 @@ impl Group<'_> {
 	#[inline(always)]
 	fn mean(&self, map: impl Fn(f32) -> f32) -> f64 {
 		let mut sum = 0.0;
-		for (channel, numbers) in self.group.chunks(self.places).enumerate() {
+		for (channel, numbers) in self.numbers.chunks(self.places).enumerate() {
 			let added = self.added.get(channel).copied().unwrap_or(0.0);
 			for block in numbers.chunks(BLOCK) {
 				sum += f64::from(lane_sum(block, |x| map(x + added)));
 			}
 		}
-		sum / self.group.len() as f64
+		sum / self.numbers.len() as f64
 	}
 }
 
@@ -83,7 +83,7 @@ impl WithSimd for Group<'_> {
 		let mean = self.mean(|x| x) as f32;
 		let variance = self.mean(|x| (x - mean) * (x - mean));
 		let inverse = (1.0 / (variance + self.eps).sqrt()) as f32;
-		let channels = self.group.chunks(self.places).zip(self.normed.chunks_mut(self.places));
+		let channels = self.numbers.chunks(self.places).zip(self.normed.chunks_mut(self.places));
 		for (channel, (numbers, normed)) in channels.enumerate() {
 			let added = self.added.get(channel).copied().unwrap_or(0.0);
 			let scale = inverse * self.scale[channel];

@@ -25,47 +25,47 @@ fn needed((rows, columns): (usize, usize), row: usize, column: usize) -> usize {
 	(rows - 1) * row + (columns - 1) * column + 1
 }
 
-/// Writes `a` (m × k) times `b` (k × n), on `threads` threads, to `product` (m × n), whose rows are
-/// `row` numbers apart.
+/// Writes `left` (rows × inner) times `right` (inner × columns), on `threads` threads, to `product`
+/// (rows × columns), whose rows are `apart` numbers apart.
 ///
 /// # Panics
 ///
 /// If a matrix does not fit its slice.
 #[allow(unsafe_code)]
 pub(super) fn multiply(
-	(m, k, n): (usize, usize, usize),
-	a: Matrix,
-	b: Matrix,
+	(rows, inner, columns): (usize, usize, usize),
+	left: Matrix,
+	right: Matrix,
 	product: &mut [f32],
-	row: usize,
+	apart: usize,
 	threads: usize,
 ) {
-	if m == 0 || n == 0 {
+	if rows == 0 || columns == 0 {
 		return;
 	}
-	assert!(k > 0, "a sum of nothing");
-	assert!(a.numbers.len() >= needed((m, k), a.row, a.column));
-	assert!(b.numbers.len() >= needed((k, n), b.row, b.column));
-	assert!(product.len() >= needed((m, n), row, 1) && row >= n);
+	assert!(inner > 0, "a sum of nothing");
+	assert!(left.numbers.len() >= needed((rows, inner), left.row, left.column));
+	assert!(right.numbers.len() >= needed((inner, columns), right.row, right.column));
+	assert!(product.len() >= needed((rows, columns), apart, 1) && apart >= columns);
 	let parallelism =
 		if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
 	// SAFETY: the assertions above keep every element of the three matrices inside its slice, and the
 	// rows of the product do not overlap. f32 has no invalid values.
 	unsafe {
 		gemm::gemm(
-			m,
-			n,
-			k,
+			rows,
+			columns,
+			inner,
 			product.as_mut_ptr(),
 			1,
-			row as isize,
+			apart.cast_signed(),
 			false,
-			a.numbers.as_ptr(),
-			a.column as isize,
-			a.row as isize,
-			b.numbers.as_ptr(),
-			b.column as isize,
-			b.row as isize,
+			left.numbers.as_ptr(),
+			left.column.cast_signed(),
+			left.row.cast_signed(),
+			right.numbers.as_ptr(),
+			right.column.cast_signed(),
+			right.row.cast_signed(),
 			0.0,
 			1.0,
 			false,

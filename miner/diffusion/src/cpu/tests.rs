@@ -37,13 +37,13 @@ fn plain_convolution(
 	shape: Shape,
 	[batch, height, width]: [usize; 3],
 ) -> Vec<f64> {
-	let Shape { input, output, side, stride, padding } = shape;
+	let Shape { input, side, stride, padding, .. } = shape;
 	let mut result = Vec::new();
 	for picture in 0..batch {
-		for channel in 0..output {
+		for (channel, &bias) in bias.iter().enumerate() {
 			for row in 0..shape.reduced(height) {
 				for column in 0..shape.reduced(width) {
-					let mut sum = f64::from(bias[channel]);
+					let mut sum = f64::from(bias);
 					for from in 0..input {
 						for y in 0..side {
 							for x in 0..side {

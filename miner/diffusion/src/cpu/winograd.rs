@@ -84,7 +84,7 @@ impl Winograd {
 				let size = Size { height, width, across, tiles };
 				let row = stripe.row;
 				let picture = &picture[..input * height * width];
-				arch.dispatch(Patches { picture, row, size, patches });
+				arch.dispatch(Patches { picture, row, size, to: patches });
 				for point in 0..POINTS {
 					multiply(
 						(output, input, tiles),
@@ -167,7 +167,7 @@ struct Patches<'a> {
 	row: usize,
 	size: Size,
 	/// (points, input channels, tiles)
-	patches: &'a mut [f32],
+	to: &'a mut [f32],
 }
 
 impl WithSimd for Patches<'_> {
@@ -175,7 +175,7 @@ impl WithSimd for Patches<'_> {
 
 	#[inline(always)]
 	fn with_simd<S: Simd>(self, _: S) {
-		let Self { picture, row, size, patches } = self;
+		let Self { picture, row, size, to: patches } = self;
 		let Size { height, width, across, tiles } = size;
 		let channels = picture.len() / (height * width);
 		// A channel's rows under the stripe with the border of zeros, and some more for the lanes that
@@ -204,9 +204,9 @@ impl WithSimd for Patches<'_> {
 					}
 				}
 				for x in 0..PATCH {
-					let column = along_patch(std::array::from_fn(|y| patch[y][x]));
-					for y in 0..PATCH {
-						columns[y][x] = column[y];
+					let column = along_patch(patch.map(|row| row[x]));
+					for (row, lane) in columns.iter_mut().zip(column) {
+						row[x] = lane;
 					}
 				}
 				for (y, row) in columns.into_iter().enumerate() {
@@ -249,8 +249,8 @@ impl WithSimd for Tiles<'_> {
 						let from = &sums[(point * outputs + channel) * tiles + first..];
 						*from.first_chunk().expect("there is room for whole lanes; qed")
 					}));
-					for y in 0..TILE {
-						columns[y][x] = column[y];
+					for (row, lane) in columns.iter_mut().zip(column) {
+						row[x] = lane;
 					}
 				}
 				let tile = columns.map(along_tile);
