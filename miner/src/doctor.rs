@@ -123,7 +123,7 @@ fn processor(device: Device) -> Finding {
 		},
 		Device::Cpu => Poor(
 			format!("device: the CPU, {cores} cores"),
-			"it works; a GPU is some hundred times as fast: scripts/build-cuda builds the miner for one".into(),
+			"it works; a GPU is far faster: scripts/build-cuda builds the miner for one".into(),
 		),
 	}
 }

@@ -28,9 +28,9 @@ UNET_3 = {kind: [*blocks, blocks[0]] for kind, blocks in UNET.items() if kind.en
 VAE = {"block_out_channels": [32, 64, 128, 128], "norm_num_groups": 32}
 # Name: side in pixels, steps to time, text configuration, options of the UNet and of the VAE.
 SIZES = {
-    "tiny-2": (128, 40, models.text_config(192), {**UNET, "block_out_channels": [96, 192]}, VAE),
-    "tiny-3": (128, 40, models.text_config(192), {**UNET, **UNET_3, "block_out_channels": [96, 192, 256]}, VAE),
-    "sd15": (512, 4, models.text_config(768, **models.WIDE_TEXT), models.WIDE_UNET, models.WIDE_VAE),
+    "tiny-2": (128, 20, models.text_config(192), {**UNET, "block_out_channels": [96, 192]}, VAE),
+    "tiny-3": (128, 20, models.text_config(192), {**UNET, **UNET_3, "block_out_channels": [96, 192, 256]}, VAE),
+    "sd15": (512, 2, models.text_config(768, **models.WIDE_TEXT), models.WIDE_UNET, models.WIDE_VAE),
 }
 
 

@@ -4,6 +4,7 @@ use super::{
 	activation::exp,
 	lane_sum,
 	product::{multiply, Matrix},
+	scratch::Scratch,
 	LANES,
 };
 use pulp::{Arch, Simd, WithSimd};
@@ -47,7 +48,7 @@ pub(crate) fn attention(queries: &[f32], keys: &[f32], values: &[f32], sizes: Si
 		let [keys, values] = [keys, values].map(|all| &all[picture * of_keys..][..of_keys]);
 		let blocks = seen.par_chunks_mut(block * width).zip(queries.par_chunks(block * width));
 		blocks.for_each_init(
-			|| vec![0.0; block * sizes.keys],
+			|| Scratch::new(block * sizes.keys),
 			|scores, (seen, queries)| {
 				let count = queries.len() / width;
 				let scores = &mut scores[..count * sizes.keys];

@@ -2,6 +2,7 @@
 
 use super::{
 	product::{multiply, Matrix},
+	scratch::Scratch,
 	stripes::{stripes, Stripe},
 	winograd::Winograd,
 };
@@ -117,7 +118,7 @@ impl Convolution {
 		let threads = (rayon::current_num_threads() / stripes.len()).max(1);
 		let size = together * columns;
 		stripes.into_par_iter().for_each_init(
-			|| (vec![0.0; kernel * size], vec![0.0; output * size]),
+			|| (Scratch::new(kernel * size), Scratch::new(output * size)),
 			|(unfolded, product), stripe| {
 				let Stripe { picture, row, channels } = stripe;
 				let places = channels[0].len();

@@ -15,6 +15,7 @@ pub(crate) mod convolution;
 pub(crate) mod group_norm;
 pub(crate) mod planes;
 mod product;
+mod scratch;
 mod stripes;
 mod winograd;
 

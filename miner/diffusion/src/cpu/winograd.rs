@@ -6,6 +6,7 @@
 use super::{
 	convolution::Shape,
 	product::{multiply, Matrix},
+	scratch::Scratch,
 	stripes::{stripes, Stripe},
 	LANES,
 };
@@ -44,19 +45,19 @@ impl Winograd {
 			&& input >= LANES
 	}
 
-	/// Transforms the weights (output channels, input channels, 3, 3).
+	/// Transforms the weights (output channels, input channels, 3, 3): G·g·Gᵀ of the paper.
 	pub fn new(weight: &[f32], [input, output]: [usize; 2]) -> Self {
-		let mut kernels = vec![0.0; POINTS * output * input];
 		let (weights, _) = weight.as_chunks::<9>();
-		for (i, weights) in weights.iter().enumerate() {
-			let columns = [0, 1, 2].map(|x| along_kernel([0, 3, 6].map(|y| weights[y + x])));
-			for y in 0..PATCH {
-				let row = along_kernel(columns.map(|column| column[y]));
-				for x in 0..PATCH {
-					kernels[(y * PATCH + x) * output * input + i] = row[x] as f32;
-				}
-			}
-		}
+		// All first weights, then all second ones, and so on.
+		let places: [Vec<f32>; 9] =
+			std::array::from_fn(|place| weights.iter().map(|weights| weights[place]).collect());
+		let mut kernels = vec![0.0; POINTS * output * input];
+		let arch = Arch::new();
+		kernels.par_chunks_mut(output * input).enumerate().for_each(|(point, to)| {
+			let [column, row] = [ALONG_KERNEL[point / PATCH], ALONG_KERNEL[point % PATCH]];
+			let shares = std::array::from_fn(|place| (column[place / 3] * row[place % 3]) as f32);
+			arch.dispatch(Kernels { places: &places, shares, to });
+		});
 		Self { kernels, input, output }
 	}
 
@@ -78,13 +79,14 @@ impl Winograd {
 		let tiles = (together * across).next_multiple_of(LANES);
 		let arch = Arch::new();
 		stripes(result, output, height, width, together * TILE).into_par_iter().for_each_init(
-			|| (vec![0.0; POINTS * input * tiles], vec![0.0; POINTS * output * tiles]),
+			|| (Scratch::new(POINTS * input * tiles), Scratch::new(POINTS * output * tiles)),
 			|(patches, sums), stripe| {
 				let picture = &pictures[stripe.picture * input * height * width..];
 				let size = Size { height, width, across, tiles };
 				let row = stripe.row;
 				let picture = &picture[..input * height * width];
-				arch.dispatch(Patches { picture, row, size, to: patches });
+				let rows = stripe.channels[0].len() / width;
+				arch.dispatch(Patches { picture, row, rows, size, to: patches });
 				for point in 0..POINTS {
 					multiply(
 						(output, input, tiles),
@@ -101,51 +103,97 @@ impl Winograd {
 	}
 }
 
-/// One dimension of the transform of a kernel, in double precision: G·g of the paper.
-fn along_kernel<T: Into<f64>>(g: [T; 3]) -> [f64; PATCH] {
-	let [a, b, c] = g.map(Into::into);
-	[
-		a / 4.0,
-		-(a + b + c) / 6.0,
-		-(a - b + c) / 6.0,
-		a / 24.0 + b / 12.0 + c / 6.0,
-		a / 24.0 - b / 12.0 + c / 6.0,
-		c,
-	]
+/// One dimension of the transform of a kernel: G of the paper.
+const ALONG_KERNEL: [[f64; 3]; PATCH] = [
+	[1.0 / 4.0, 0.0, 0.0],
+	[-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+	[-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+	[1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+	[1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+	[0.0, 0.0, 1.0],
+];
+
+/// Computes one point of every kernel.
+struct Kernels<'a> {
+	places: &'a [Vec<f32>; 9],
+	/// What each place of a kernel has in the point.
+	shares: [f32; 9],
+	to: &'a mut [f32],
+}
+
+impl WithSimd for Kernels<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn with_simd<S: Simd>(self, _: S) {
+		for (weights, share) in self.places.iter().zip(self.shares) {
+			if share != 0.0 {
+				for (to, weight) in self.to.iter_mut().zip(weights) {
+					*to += weight * share;
+				}
+			}
+		}
+	}
+}
+
+/// Computes each number of a lane.
+#[inline(always)]
+fn lane(number: impl Fn(usize) -> f32) -> Lane {
+	let mut lane = [0.0; LANES];
+	for (l, to) in lane.iter_mut().enumerate() {
+		*to = number(l);
+	}
+	lane
+}
+
+/// The first `count` numbers of a slice; one copy of known length where it is a whole lane.
+#[inline(always)]
+fn load(from: &[f32], count: usize) -> Lane {
+	match from.first_chunk() {
+		Some(whole) if count == LANES => *whole,
+		_ => lane(|l| if l < count { from[l] } else { 0.0 }),
+	}
+}
+
+/// The way back.
+#[inline(always)]
+fn store(lane: &Lane, count: usize, to: &mut [f32]) {
+	match to.first_chunk_mut() {
+		Some(whole) if count == LANES => *whole = *lane,
+		_ => to[..count].copy_from_slice(&lane[..count]),
+	}
 }
 
 /// One dimension of the transform of patches: Bᵀ·d of the paper.
 #[inline(always)]
-fn along_patch(d: [Lane; PATCH]) -> [Lane; PATCH] {
-	let mut to = [[0.0; LANES]; PATCH];
-	for l in 0..LANES {
-		let [d0, d1, d2, d3, d4, d5] = d.map(|lane| lane[l]);
-		let (even, odd) = (d4 - 4.0 * d2, d3 - 4.0 * d1);
-		let (second, third) = (d4 - d2, 2.0 * (d3 - d1));
-		to[0][l] = 4.0 * d0 - 5.0 * d2 + d4;
-		to[1][l] = even + odd;
-		to[2][l] = even - odd;
-		to[3][l] = second + third;
-		to[4][l] = second - third;
-		to[5][l] = 4.0 * d1 - 5.0 * d3 + d5;
-	}
-	to
+fn along_patch<'a>(d: impl Fn(usize) -> &'a Lane) -> [Lane; PATCH] {
+	let even = lane(|l| d(4)[l] - 4.0 * d(2)[l]);
+	let odd = lane(|l| d(3)[l] - 4.0 * d(1)[l]);
+	let second = lane(|l| d(4)[l] - d(2)[l]);
+	let third = lane(|l| 2.0 * (d(3)[l] - d(1)[l]));
+	[
+		lane(|l| 4.0 * d(0)[l] - 5.0 * d(2)[l] + d(4)[l]),
+		lane(|l| even[l] + odd[l]),
+		lane(|l| even[l] - odd[l]),
+		lane(|l| second[l] + third[l]),
+		lane(|l| second[l] - third[l]),
+		lane(|l| 4.0 * d(1)[l] - 5.0 * d(3)[l] + d(5)[l]),
+	]
 }
 
 /// One dimension of the way back to tiles: Aᵀ·m of the paper.
 #[inline(always)]
-fn along_tile(m: [Lane; PATCH]) -> [Lane; TILE] {
-	let mut to = [[0.0; LANES]; TILE];
-	for l in 0..LANES {
-		let [m0, m1, m2, m3, m4, m5] = m.map(|lane| lane[l]);
-		let (sum, difference) = (m1 + m2, m1 - m2);
-		let (second_sum, second_difference) = (m3 + m4, m3 - m4);
-		to[0][l] = m0 + sum + second_sum;
-		to[1][l] = difference + 2.0 * second_difference;
-		to[2][l] = sum + 4.0 * second_sum;
-		to[3][l] = difference + 8.0 * second_difference + m5;
-	}
-	to
+fn along_tile<'a>(m: impl Fn(usize) -> &'a Lane) -> [Lane; TILE] {
+	let sum = lane(|l| m(1)[l] + m(2)[l]);
+	let difference = lane(|l| m(1)[l] - m(2)[l]);
+	let second_sum = lane(|l| m(3)[l] + m(4)[l]);
+	let second_difference = lane(|l| m(3)[l] - m(4)[l]);
+	[
+		lane(|l| m(0)[l] + sum[l] + second_sum[l]),
+		lane(|l| difference[l] + 2.0 * second_difference[l]),
+		lane(|l| sum[l] + 4.0 * second_sum[l]),
+		lane(|l| difference[l] + 8.0 * second_difference[l] + m(5)[l]),
+	]
 }
 
 /// Sizes of the pictures, and of the tiles of a stripe.
@@ -165,6 +213,8 @@ struct Patches<'a> {
 	picture: &'a [f32],
 	/// First row of the stripe.
 	row: usize,
+	/// Rows of the stripe.
+	rows: usize,
 	size: Size,
 	/// (points, input channels, tiles)
 	to: &'a mut [f32],
@@ -175,45 +225,49 @@ impl WithSimd for Patches<'_> {
 
 	#[inline(always)]
 	fn with_simd<S: Simd>(self, _: S) {
-		let Self { picture, row, size, to: patches } = self;
+		let Self { picture, row, rows, size, to } = self;
 		let Size { height, width, across, tiles } = size;
 		let channels = picture.len() / (height * width);
-		// A channel's rows under the stripe with the border of zeros, and some more for the lanes that
-		// stand for no tile.
-		let line = across * TILE + 2;
-		let rows = tiles.div_ceil(across) * TILE + 2;
-		let mut bordered = vec![0.0; rows * line];
-		let inside = (0..rows)
-			.filter_map(|i| Some((i, (row + i).checked_sub(1)?)))
-			.filter(|(_, from)| *from < height);
-		let corners: Vec<usize> =
-			(0..tiles).map(|tile| tile / across * TILE * line + tile % across * TILE).collect();
+		let down = rows.div_ceil(TILE);
+		// The rows of a channel under the stripe with the border of zeros: first every fourth number of
+		// a row from the first on, then every fourth from the second on, and so on. So the same place of
+		// neighbouring patches lies together.
+		let line = across.next_multiple_of(LANES) + 1;
+		let mut bordered = vec![0.0; (down * TILE + 2) * TILE * line];
 		for (channel, plane) in picture.chunks(height * width).enumerate() {
-			for (to, from) in inside.clone() {
-				bordered[to * line + 1..][..width].copy_from_slice(&plane[from * width..][..width]);
+			for (i, lines) in bordered.chunks_mut(TILE * line).enumerate() {
+				let Some(from) = (row + i).checked_sub(1).filter(|from| *from < height) else {
+					continue;
+				};
+				for (x, &number) in plane[from * width..][..width].iter().enumerate() {
+					lines[(x + 1) % TILE * line + (x + 1) / TILE] = number;
+				}
 			}
-			for (group, corners) in corners.as_chunks::<LANES>().0.iter().enumerate() {
-				let mut columns = [[[0.0; LANES]; PATCH]; PATCH];
-				let mut patch = [[[0.0; LANES]; PATCH]; PATCH];
-				for (l, &corner) in corners.iter().enumerate() {
+			for top in 0..down {
+				for left in (0..across).step_by(LANES) {
+					let mut patch = [[[0.0; LANES]; PATCH]; PATCH];
 					for (y, patch) in patch.iter_mut().enumerate() {
-						let from = &bordered[corner + y * line..][..PATCH];
-						for (lane, &number) in patch.iter_mut().zip(from) {
-							lane[l] = number;
+						let lines = &bordered[(top * TILE + y) * TILE * line..][..TILE * line];
+						for (x, lane) in patch.iter_mut().enumerate() {
+							let from = x % TILE * line + x / TILE + left;
+							*lane = load(&lines[from..], LANES);
 						}
 					}
-				}
-				for x in 0..PATCH {
-					let column = along_patch(patch.map(|row| row[x]));
-					for (row, lane) in columns.iter_mut().zip(column) {
-						row[x] = lane;
+					let mut columns = [[[0.0; LANES]; PATCH]; PATCH];
+					for x in 0..PATCH {
+						let column = along_patch(|y| &patch[y][x]);
+						for y in 0..PATCH {
+							columns[y][x] = column[y];
+						}
 					}
-				}
-				for (y, row) in columns.into_iter().enumerate() {
-					for (x, lane) in along_patch(row).into_iter().enumerate() {
-						let point = y * PATCH + x;
-						let to = (point * channels + channel) * tiles + group * LANES;
-						patches[to..][..LANES].copy_from_slice(&lane);
+					let count = LANES.min(across - left);
+					for (y, row) in columns.iter().enumerate() {
+						let row = along_patch(|x| &row[x]);
+						for (x, lane) in row.iter().enumerate() {
+							let point = y * PATCH + x;
+							let first = (point * channels + channel) * tiles + top * across + left;
+							store(lane, count, &mut to[first..]);
+						}
 					}
 				}
 			}
@@ -239,29 +293,32 @@ impl WithSimd for Tiles<'_> {
 		let Size { width, across, tiles, .. } = size;
 		let outputs = bias.len();
 		for (channel, (plane, &bias)) in stripe.channels.into_iter().zip(bias).enumerate() {
-			let rows = plane.len() / width;
-			let filled = rows.div_ceil(TILE) * across;
-			for first in (0..filled).step_by(LANES) {
-				let mut columns = [[[0.0; LANES]; PATCH]; TILE];
-				for x in 0..PATCH {
-					let column = along_tile(std::array::from_fn(|y| {
-						let point = y * PATCH + x;
-						let from = &sums[(point * outputs + channel) * tiles + first..];
-						*from.first_chunk().expect("there is room for whole lanes; qed")
-					}));
-					for (row, lane) in columns.iter_mut().zip(column) {
-						row[x] = lane;
+			for (top, rows) in plane.chunks_mut(TILE * width).enumerate() {
+				for left in (0..across).step_by(LANES) {
+					let count = LANES.min(across - left);
+					let mut patch = [[[0.0; LANES]; PATCH]; PATCH];
+					for (point, lane) in patch.as_flattened_mut().iter_mut().enumerate() {
+						let first = (point * outputs + channel) * tiles + top * across + left;
+						*lane = load(&sums[first..], count);
 					}
-				}
-				let tile = columns.map(along_tile);
-				for l in 0..LANES.min(filled - first) {
-					let (top, left) = ((first + l) / across * TILE, (first + l) % across * TILE);
-					let right = (left + TILE).min(width);
-					for (y, row) in tile.iter().enumerate().take(rows - top) {
-						let to = &mut plane[(top + y) * width + left..(top + y) * width + right];
-						for (to, lane) in to.iter_mut().zip(row) {
-							*to = lane[l] + bias;
+					let mut columns = [[[0.0; LANES]; PATCH]; TILE];
+					for x in 0..PATCH {
+						let column = along_tile(|y| &patch[y][x]);
+						for y in 0..TILE {
+							columns[y][x] = column[y];
 						}
+					}
+					let right = ((left + LANES) * TILE).min(width);
+					for (column, row) in columns.iter().zip(rows.chunks_mut(width)) {
+						let tile = along_tile(|x| &column[x]);
+						let mut line = [0.0; LANES * TILE];
+						for l in 0..LANES {
+							for x in 0..TILE {
+								line[l * TILE + x] = tile[x][l] + bias;
+							}
+						}
+						let to = &mut row[left * TILE..right];
+						to.copy_from_slice(&line[..to.len()]);
 					}
 				}
 			}
