@@ -45,7 +45,8 @@ impl Winograd {
 			&& input >= LANES
 	}
 
-	/// Transforms the weights (output channels, input channels, 3, 3): G·g·Gᵀ of the paper.
+	/// Transforms the weights (output channels, input channels, 3, 3): G·g·Gᵀ of the paper. On this
+	/// thread alone: others may wait for the result, and one of rayon's that waits may take up their work.
 	pub fn new(weight: &[f32], [input, output]: [usize; 2]) -> Self {
 		let (weights, _) = weight.as_chunks::<9>();
 		// All first weights, then all second ones, and so on.
@@ -53,11 +54,11 @@ impl Winograd {
 			std::array::from_fn(|place| weights.iter().map(|weights| weights[place]).collect());
 		let mut kernels = vec![0.0; POINTS * output * input];
 		let arch = Arch::new();
-		kernels.par_chunks_mut(output * input).enumerate().for_each(|(point, to)| {
+		for (point, to) in kernels.chunks_mut(output * input).enumerate() {
 			let [column, row] = [ALONG_KERNEL[point / PATCH], ALONG_KERNEL[point % PATCH]];
 			let shares = std::array::from_fn(|place| (column[place / 3] * row[place % 3]) as f32);
 			arch.dispatch(Kernels { places: &places, shares, to });
-		});
+		}
 		Self { kernels, input, output }
 	}
 
