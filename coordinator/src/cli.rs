@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
 	key_command::{KeyCommand, LOCAL_NODE},
+	keys::Password,
 	parse_hash,
 };
 use directories::BaseDirs;
@@ -80,6 +81,9 @@ pub struct RunArgs {
 	/// File with the secret of the operator account.
 	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
 	pub key: Option<PathBuf>,
+	/// Its password.
+	#[command(flatten)]
+	pub password: Password,
 	/// Address on which apps are served; port 0 takes a free one.
 	#[arg(
 		long,

@@ -98,9 +98,9 @@ fn make_certificate(args: CertificateArgs) -> anyhow::Result<()> {
 async fn run(args: RunArgs) -> anyhow::Result<()> {
 	logging::init(args.log_format)?;
 	let Some(key) = &args.key else {
-		bail!("no operator key: give its file with --key FILE, or make one with `key generate`");
+		bail!("no operator key: give its file with --key FILE, or make one with `key new`");
 	};
-	let key = keys::load_for_draws(key)?;
+	let key = keys::load_for_draws(key, &args.password)?;
 	let account = AccountId32(key.public.to_bytes());
 	let app_certificate = args.app_certificate()?;
 	let app_port =

@@ -23,7 +23,8 @@ use bytes::{Bytes, BytesMut};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	miner::{
-		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, Session, TaskResult,
+		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, MinerStanding, Session,
+		TaskResult,
 	},
 	signing::Signed,
 	task::{TaskId, TaskState},
@@ -262,6 +263,10 @@ impl MinerApiServer for MinerMethods {
 
 	async fn fail(&self, session: String, report: FailureReport) -> Result<(), ErrorObjectOwned> {
 		Ok(self.service.fail(&session, &report).await?)
+	}
+
+	async fn standing(&self, session: String) -> Result<MinerStanding, ErrorObjectOwned> {
+		Ok(self.service.standing(&session)?)
 	}
 
 	async fn logout(&self, session: String) -> Result<(), ErrorObjectOwned> {

@@ -131,7 +131,7 @@ impl World {
 		let login = Login {
 			slots: 8,
 			models: vec![ModelOffer { name: MODEL.into(), digest: "ab".repeat(32) }],
-			software: String::new(),
+			..Login::default()
 		};
 		let beat = |world: &Self| {
 			let held = world.held.as_ref()?;

@@ -1,14 +1,17 @@
 //! The command line.
 
 use crate::discovery::Selection;
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use cuckoo_chain_client::{
 	key_command::{KeyCommand, LOCAL_NODE},
+	keys::Password,
 	parse_account, parse_hash, AccountId32,
 };
 use cuckoo_coordinator_api::miner::MAX_SLOTS;
 use cuckoo_diffusion::{Device, Sampler};
-use std::{path::PathBuf, str::FromStr};
+use directories::BaseDirs;
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// Renders pictures for coordinators and is paid by the chain.
 ///
@@ -45,6 +48,8 @@ pub enum Command {
 	Bench(BenchArgs),
 	/// Check everything that mining needs, and say what to do about what is missing.
 	Doctor(Box<MineArgs>),
+	/// Show what this machine has done and earned, day by day.
+	History(HistoryArgs),
 }
 
 /// How to mine.
@@ -53,9 +58,12 @@ pub struct MineArgs {
 	/// WebSocket address of a node of the chain.
 	#[arg(long, env = "CUCKOO_CHAIN", value_name = "URL", default_value = LOCAL_NODE)]
 	pub chain: String,
-	/// File with the operator's secret; `cuckoo-miner key generate` makes one.
+	/// File with the operator's key; `cuckoo-miner key new` makes one.
 	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE", required = true)]
 	pub key: Option<PathBuf>,
+	/// Its password.
+	#[command(flatten)]
+	pub password: Password,
 	/// A model directory in the diffusers format, or a directory with several of them.
 	#[arg(long, env = "CUCKOO_MODELS", value_name = "DIR", required = true)]
 	pub models: Option<PathBuf>,
@@ -87,24 +95,66 @@ pub struct MineArgs {
 		value_parser = account
 	)]
 	blocked: Vec<AccountId32>,
-	/// How many tasks to hold at once; the device renders one after the other.
+	/// How many tasks to hold at once; a device renders one after the other [default: one a device].
 	#[arg(
 		long,
 		env = "CUCKOO_SLOTS",
 		value_name = "N",
-		default_value_t = 1,
 		value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
 	)]
-	pub slots: u32,
-	/// What to render on: auto, cpu, or cuda:N in a build for CUDA.
-	#[arg(long, env = "CUCKOO_DEVICE", value_name = "DEVICE", default_value = "auto")]
-	pub device: DeviceChoice,
+	slots: Option<u32>,
+	/// What to render on: auto (all GPUs that answer, else the CPU), cpu, or, in a build for CUDA, a list
+	/// such as cuda:0,cuda:1. Each device has a worker of its own.
+	#[arg(
+		long,
+		env = "CUCKOO_DEVICES",
+		value_name = "LIST",
+		value_delimiter = ',',
+		default_value = "auto"
+	)]
+	devices: Vec<DeviceChoice>,
+	/// Memory for models on each device, in GiB; when it is full, the models go that were not used for
+	/// longest [default: three quarters of what the device has].
+	#[arg(long, env = "CUCKOO_MODEL_MEMORY", value_name = "GIB", value_parser = gibibytes)]
+	pub model_memory: Option<u64>,
+	/// Where receipts and earnings are kept.
+	#[command(flatten)]
+	pub data: DataArgs,
+	/// Address on which metrics for Prometheus are served, at /metrics, such as 127.0.0.1:9616; without
+	/// it there are none.
+	#[arg(long, env = "CUCKOO_METRICS_LISTEN", value_name = "ADDRESS")]
+	pub metrics_listen: Option<SocketAddr>,
+	/// Log lines instead of the live view, on a terminal too.
+	#[arg(long, env = "CUCKOO_PLAIN")]
+	pub plain: bool,
 	/// Refuse a node whose chain has another genesis hash than this one.
 	#[arg(long, env = "CUCKOO_GENESIS", value_name = "0x…", value_parser = hash)]
 	pub genesis: Option<Hash>,
 }
 
 impl MineArgs {
+	/// What to render on: each device once.
+	pub fn devices(&self) -> Vec<Device> {
+		let mut devices = Vec::new();
+		for choice in &self.devices {
+			let chosen = match choice {
+				DeviceChoice::Auto => gpus(),
+				DeviceChoice::Only(device) => vec![*device],
+			};
+			for device in chosen {
+				if !devices.contains(&device) {
+					devices.push(device);
+				}
+			}
+		}
+		devices
+	}
+
+	/// How many tasks to hold at once on so many devices.
+	pub fn slots(&self, devices: usize) -> u32 {
+		self.slots.unwrap_or((devices as u32).clamp(1, MAX_SLOTS))
+	}
+
 	/// Which coordinators to work for.
 	pub fn selection(&self) -> Selection {
 		let count = if self.only.is_empty() { self.coordinators.into() } else { self.only.len() };
@@ -114,6 +164,53 @@ impl MineArgs {
 			blocked: self.blocked.iter().copied().collect(),
 		}
 	}
+}
+
+/// All GPUs that answer, or else the CPU.
+fn gpus() -> Vec<Device> {
+	match Device::best() {
+		Device::Cpu => vec![Device::Cpu],
+		first @ Device::Cuda(_) => {
+			let others = (1..).map(Device::Cuda).take_while(|device| device.check().is_ok());
+			std::iter::once(first).chain(others).collect()
+		},
+	}
+}
+
+/// Where a miner keeps its receipts and earnings.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+	/// Folder for receipts and earnings [default: cuckoo-miner in the user's data folder].
+	#[arg(long = "data", env = "CUCKOO_DATA", value_name = "DIR")]
+	given: Option<PathBuf>,
+}
+
+impl DataArgs {
+	/// The folder, which need not be there.
+	pub fn dir(&self) -> anyhow::Result<PathBuf> {
+		if let Some(dir) = &self.given {
+			return Ok(dir.clone());
+		}
+		let dirs = BaseDirs::new().context("this user has no home directory: give --data DIR")?;
+		Ok(dirs.data_dir().join("cuckoo-miner"))
+	}
+}
+
+/// Which history to show.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+	/// Where it is.
+	#[command(flatten)]
+	pub data: DataArgs,
+	/// Operator whose history it is (SS58) [default: the only one that has worked here].
+	#[arg(long, value_name = "SS58", value_parser = account)]
+	pub operator: Option<AccountId32>,
+	/// Only the last so many days, today included.
+	#[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+	pub days: Option<u32>,
+	/// Print JSON.
+	#[arg(long)]
+	pub json: bool,
 }
 
 /// Which models to list.
@@ -229,6 +326,15 @@ fn hash(text: &str) -> Result<Hash, String> {
 	parse_hash(text).map(Hash).map_err(|error| error.to_string())
 }
 
+fn gibibytes(text: &str) -> Result<u64, String> {
+	let gibibytes: f64 = text.parse().map_err(|_| "a number such as 7.5 is needed".to_owned())?;
+	if (0.0..1e6).contains(&gibibytes) {
+		Ok((gibibytes * f64::from(1 << 30)) as u64)
+	} else {
+		Err("it must be from 0 to a million".into())
+	}
+}
+
 fn account(text: &str) -> Result<AccountId32, String> {
 	parse_account(text).map_err(|error| error.to_string())
 }
@@ -269,8 +375,9 @@ mod tests {
 		let cli = parse(&["--key", "k", "--models", "m"]).unwrap();
 		assert!(cli.command.is_none());
 		assert_eq!(cli.mine.chain, LOCAL_NODE);
-		assert_eq!(cli.mine.slots, 1);
-		assert_eq!(cli.mine.device, DeviceChoice::Auto);
+		assert_eq!((cli.mine.slots(1), cli.mine.slots(4), cli.mine.slots(99)), (1, 4, MAX_SLOTS));
+		assert_eq!(cli.mine.devices, [DeviceChoice::Auto]);
+		assert_eq!((cli.mine.model_memory, cli.mine.metrics_listen), (None, None));
 		assert_eq!(cli.mine.genesis, None);
 		let selection = cli.mine.selection();
 		assert_eq!(selection.count, 3);
@@ -284,12 +391,15 @@ mod tests {
 		let genesis = format!("0x{}", "ab".repeat(32));
 		let line = format!(
 			"--key k --models m --chain ws://n:1 --coordinator ws://a:1 --coordinator ws://b:2 \
-			--block {STASH} --slots 4 --device cuda:1 --genesis {genesis}"
+			--block {STASH} --slots 4 --devices cuda:1,cpu,cuda:1 --genesis {genesis} \
+			--model-memory 1.5 --metrics-listen 127.0.0.1:9616 --data d --password-file p"
 		);
 		let cli = parse(&line.split(' ').collect::<Vec<_>>()).unwrap();
 		assert_eq!(cli.mine.genesis, Some(Hash([0xab; 32])));
-		assert_eq!(cli.mine.device, DeviceChoice::Only(Device::Cuda(1)));
-		assert_eq!(cli.mine.slots, 4);
+		assert_eq!(cli.mine.devices(), [Device::Cuda(1), Device::Cpu]);
+		assert_eq!(cli.mine.slots(2), 4);
+		assert_eq!(cli.mine.model_memory, Some(3 << 29));
+		assert_eq!(cli.mine.data.dir().unwrap(), PathBuf::from("d"));
 		let selection = cli.mine.selection();
 		assert_eq!(selection.count, 2, "all that are named");
 		assert_eq!(selection.only, ["ws://a:1", "ws://b:2"]);
@@ -301,7 +411,8 @@ mod tests {
 		let with = |option, value| refusal(&["--key", "k", "--models", "m", option, value]);
 		assert!(with("--coordinators", "0").contains("1..=32"));
 		assert!(with("--slots", "65").contains("1..=64"));
-		assert!(with("--device", "gpu").contains("use auto, cpu or cuda:N"));
+		assert!(with("--devices", "gpu").contains("use auto, cpu or cuda:N"));
+		assert!(with("--model-memory", "-1").contains("a million"));
 		assert!(with("--genesis", "0x12").contains("64 hexadecimal digits"));
 		assert!(with("--block", "Alice").contains("SS58"));
 		assert!(with("--coordinator", "http://a:1").contains("ws://"));
@@ -309,7 +420,7 @@ mod tests {
 
 	#[test]
 	fn commands_stand_alone() {
-		assert!(parse(&["key", "generate", "--out", "k"]).unwrap().command.is_some());
+		assert!(parse(&["key", "new", "--out", "k"]).unwrap().command.is_some());
 		assert!(parse(&["models", "--models", "m"]).unwrap().command.is_some());
 		let render = ["render", "--models", "m", "--prompt", "x", "--out", "o"];
 		assert!(parse(&render).unwrap().command.is_some());

@@ -1,10 +1,13 @@
 //! One open, logged-in connection to a coordinator.
 
-use crate::{context::Context, discovery::Coordinator, text::printable, tls};
+use crate::{
+	context::Context, discovery::Coordinator, history::unix_millis, text::printable, tls,
+};
 use cuckoo_coordinator_api::{
 	error::{refusal, Code, Refusal},
 	miner::{
-		upload_path, Assignment, FailureReport, Heartbeat, Login, MinerApiClient as _, TaskResult,
+		upload_path, Assignment, FailureReport, Heartbeat, Login, MinerApiClient as _,
+		MinerStanding, TaskResult,
 	},
 	signing::{hex_array, Audience, Signed},
 	task::{TaskId, TaskState},
@@ -14,10 +17,7 @@ use jsonrpsee::{
 	ws_client::{WsClient, WsClientBuilder},
 };
 use reqwest::{header::CONTENT_TYPE, Url};
-use std::{
-	sync::OnceLock,
-	time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::OnceLock, time::Duration};
 use tokio::sync::Notify;
 
 /// How long one upload may take.
@@ -93,8 +93,10 @@ impl Connection {
 			dial(&audience, coordinator.certificate, endpoint).await?;
 		let login = Login {
 			slots: context.slot_count,
-			models: context.models.clone(),
+			models: context.offers.borrow().clone(),
 			software: concat!("cuckoo-miner/", env!("CARGO_PKG_VERSION")).into(),
+			devices: context.devices(),
+			speeds: context.speeds(),
 		};
 		let login =
 			Signed::seal(&context.keypair, &audience, "miner_login", &nonce, unix_millis(), &login);
@@ -145,21 +147,20 @@ impl Connection {
 		Ok(self.client.heartbeat(self.session.clone(), beat).await?)
 	}
 
-	/// Signs and sends a result; the lease is what the signature answers.
-	pub async fn submit(
-		&self,
-		context: &Context,
-		result: &TaskResult,
-	) -> Result<TaskState, Trouble> {
-		let result = Signed::seal(
-			&context.keypair,
-			&self.audience,
-			"miner_submit",
-			&result.lease,
-			unix_millis(),
-			result,
-		);
+	/// Signs a result; the lease is what the signature answers.
+	pub fn seal(&self, context: &Context, result: &TaskResult) -> Signed<TaskResult> {
+		let (key, now) = (&context.keypair, unix_millis());
+		Signed::seal(key, &self.audience, "miner_submit", &result.lease, now, result)
+	}
+
+	/// Sends a signed result.
+	pub async fn submit(&self, result: Signed<TaskResult>) -> Result<TaskState, Trouble> {
 		Ok(self.client.submit(self.session.clone(), result).await?)
+	}
+
+	/// How the coordinator's draws went for this miner.
+	pub async fn standing(&self) -> Result<MinerStanding, Trouble> {
+		Ok(self.client.standing(self.session.clone()).await?)
 	}
 
 	/// Gives a task back.
@@ -290,10 +291,6 @@ pub fn text(trouble: &Trouble) -> String {
 		Trouble::NoSession => "the session is over".into(),
 		Trouble::Lost(reason) => reason.clone(),
 	}
-}
-
-fn unix_millis() -> u64 {
-	SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
 #[cfg(test)]

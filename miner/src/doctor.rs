@@ -2,15 +2,16 @@
 //! at, and for each that is not as it should be another one that says what to do.
 
 use crate::{
-	cli::MineArgs, connection, discovery::Coordinator, models, startup::check_registration,
+	cli::MineArgs, connection, discovery::Coordinator, models, sensors::Sensors,
+	startup::check_registration,
 };
-use anyhow::bail;
+use anyhow::{bail, Context as _};
 use cuckoo_chain_client::{format_cai, keys, ChainClient, ChainError, Keypair, Registry, Role};
 use cuckoo_coordinator_api::signing::{Audience, MAX_AGE_MS};
-use cuckoo_diffusion::{list_models, Device, Pipeline, RenderRequest, Sampler};
+use cuckoo_diffusion::{list_models, Device, Pipeline};
 use std::{
 	fmt,
-	ops::ControlFlow,
+	io::Write as _,
 	path::Path,
 	time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -73,15 +74,19 @@ pub async fn run(args: &MineArgs) -> anyhow::Result<()> {
 		env!("CARGO_PKG_VERSION"),
 		if cfg!(feature = "cuda") { "for CUDA and the CPU" } else { "for the CPU only" }
 	)));
-	let device = args.device.device();
-	report.add(processor(device));
-	if let Some(dir) = args.models.clone() {
+	let devices = args.devices();
+	let sensors = Sensors::open();
+	for device in &devices {
+		report.add(processor(*device, &sensors));
+	}
+	if let (Some(dir), Some(device)) = (args.models.clone(), devices.first().copied()) {
 		// Rendering would keep the runtime from anything else.
 		for finding in tokio::task::spawn_blocking(move || models(&dir, device)).await? {
 			report.add(finding);
 		}
 	}
-	let key = args.key.as_ref().map(|file| (file, keys::load(file)));
+	report.add(receipts(args));
+	let key = args.key.as_ref().map(|file| (file, keys::load(file, &args.password)));
 	let keypair = match &key {
 		Some((file, Ok(keypair))) => {
 			let operator = keypair.public_key().to_account_id();
@@ -111,19 +116,54 @@ pub async fn run(args: &MineArgs) -> anyhow::Result<()> {
 	}
 }
 
-fn processor(device: Device) -> Finding {
+fn processor(device: Device, sensors: &Sensors) -> Finding {
+	let reading = sensors.read(device);
+	let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+	let memory = match (reading.memory_used, reading.memory_total) {
+		(Some(used), Some(total)) => {
+			format!("{:.1} of {:.1} GiB of memory free", gib(total.saturating_sub(used)), gib(total))
+		},
+		_ => "its memory is not known".into(),
+	};
 	let cores = std::thread::available_parallelism().map_or(1, usize::from);
 	match device {
-		Device::Cuda(_) => match device.check() {
-			Ok(()) => Good(format!("device: {device} computes")),
-			Err(error) => Bad(
+		Device::Cuda(_) => match (device.check(), reading.throttled) {
+			(Ok(()), throttled) => {
+				let name = reading.name.unwrap_or_else(|| "a GPU without a name".into());
+				let driver = sensors.driver().unwrap_or_else(|| "unknown".into());
+				let what = format!("device: {device} computes: {name}, driver {driver}, {memory}");
+				match throttled {
+					None => Good(what),
+					Some(why) => Poor(what, format!("its clocks are held back: {why}; look at its cooling and power")),
+				}
+			},
+			(Err(error), _) => Bad(
 				error.to_string(),
 				"check the driver with nvidia-smi, and that the CUDA libraries are on LD_LIBRARY_PATH".into(),
 			),
 		},
 		Device::Cpu => Poor(
-			format!("device: the CPU, {cores} cores"),
+			format!("device: the CPU, {cores} cores, {memory}"),
 			"it works; a GPU is far faster: scripts/build-cuda builds the miner for one".into(),
+		),
+	}
+}
+
+/// Whether receipts can be kept.
+fn receipts(args: &MineArgs) -> Finding {
+	let written = args.data.dir().and_then(|dir| {
+		std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+		// It goes again at once.
+		let file = tempfile::tempfile_in(&dir);
+		let written = file.and_then(|mut file| file.write_all(&[0; 4096]).and(file.sync_all()));
+		written.with_context(|| format!("cannot write to {}", dir.display()))?;
+		Ok(dir)
+	});
+	match written {
+		Ok(dir) => Good(format!("receipts: they go to {}", dir.display())),
+		Err(error) => Bad(
+			format!("receipts: {error:#}"),
+			"make room there, or name another folder by --data".into(),
 		),
 	}
 }
@@ -140,7 +180,9 @@ fn models(dir: &Path, device: Device) -> Vec<Finding> {
 		let pipeline = Pipeline::load(path, &device).map_err(|error| error.to_string())?;
 		let loaded = started.elapsed().as_secs_f32();
 		let info = pipeline.info();
-		let step = step_time(&pipeline)?.as_secs_f32();
+		let step = models::step_time(&pipeline, info)
+			.map_err(|error| format!("it does not render: {error}"))?
+			.as_secs_f32();
 		let what = format!(
 			"model {}: loaded in {loaded:.1} s; {} × {} pixels in {STEPS} steps take about {:.1} s",
 			info.name,
@@ -162,28 +204,6 @@ fn models(dir: &Path, device: Device) -> Vec<Finding> {
 		})
 	};
 	entries.iter().map(look).collect()
-}
-
-/// The time of one denoising step with guidance, at the model's own size.
-fn step_time(pipeline: &Pipeline) -> Result<Duration, String> {
-	let request = RenderRequest {
-		prompt: "a red bird".into(),
-		negative_prompt: String::new(),
-		width: pipeline.info().width,
-		height: pipeline.info().height,
-		steps: 3,
-		guidance_scale: 7.5,
-		seed: 0,
-		sampler: Sampler::Euler,
-		images: 1,
-	};
-	let mut ends = Vec::new();
-	let rendered = pipeline.render(&request, &mut |_| {
-		ends.push(Instant::now());
-		ControlFlow::Continue(())
-	});
-	rendered.map_err(|error| format!("it does not render: {error}"))?;
-	Ok(ends.windows(2).map(|ends| ends[1] - ends[0]).min().unwrap_or_default())
 }
 
 async fn chain(

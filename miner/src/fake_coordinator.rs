@@ -4,7 +4,8 @@ use cuckoo_chain_client::{AccountId32, Candidate, Role};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	miner::{
-		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, Session, TaskResult,
+		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, MinerStanding,
+		Session, TaskResult,
 	},
 	signing::{Audience, Signed},
 	task::{TaskId, TaskRequest, TaskState},
@@ -312,6 +313,11 @@ impl MinerApiServer for Rpc {
 	async fn fail(&self, session: String, report: FailureReport) -> Result<(), ErrorObjectOwned> {
 		self.check_session(&session)?.failures.push(report);
 		Ok(())
+	}
+
+	async fn standing(&self, session: String) -> Result<MinerStanding, ErrorObjectOwned> {
+		self.check_session(&session)?;
+		Ok(MinerStanding::default())
 	}
 
 	async fn logout(&self, session: String) -> Result<(), ErrorObjectOwned> {

@@ -5,7 +5,7 @@ use crate::{
 	context::Context,
 	discovery::{draw, Coordinator, Selection},
 	link::{Link, Orders, Status},
-	report::Counts,
+	report::{Counts, Standing},
 	shutdown::Phase,
 };
 use anyhow::bail;
@@ -13,7 +13,7 @@ use cuckoo_chain_client::{AccountId32, Registry};
 use rand::{rngs::StdRng, SeedableRng};
 use std::{
 	collections::BTreeMap,
-	sync::Arc,
+	sync::{Arc, PoisonError},
 	time::{Duration, Instant},
 };
 use tokio::{
@@ -125,8 +125,38 @@ impl Fleet {
 					now.block
 				);
 			}
+			if self.context.offers.borrow().is_empty() {
+				bail!("no model is left that can be loaded: repair them, then start again");
+			}
 			self.follow(self.selection.eligible(&now.coordinators));
+			self.publish(&now);
 		}
+	}
+
+	/// Shows how the miner stands.
+	fn publish(&self, registry: &Registry) {
+		let operator = self.context.keypair.public_key().0;
+		let active = || registry.miners.iter().filter(|miner| miner.active);
+		let own = active().find(|miner| miner.operator.0 == operator);
+		let standing = Standing {
+			block: Some(registry.block),
+			era: registry.era,
+			weight: own.map_or(0, |miner| miner.weight),
+			all_weight: active().map(|miner| miner.weight).sum(),
+			links: self.members.values().map(|member| Arc::clone(&member.link)).collect(),
+			no_work: (self.held() == 0).then(|| self.why_no_work(registry)),
+		};
+		*self.context.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+	}
+
+	/// How many tasks are in hand.
+	fn held(&self) -> usize {
+		self.members.values().chain(self.leaving.values()).map(|member| member.link.held()).sum()
+	}
+
+	/// How many coordinators are connected.
+	fn up(&self) -> usize {
+		self.members.values().filter(|member| member.link.status() == Status::Up).count()
 	}
 
 	/// Brings the links in line with the coordinators that may be worked for.
@@ -209,7 +239,7 @@ impl Fleet {
 	/// Lets all links finish what they have in hand, or stop at once when `phase` says so.
 	async fn leave(&mut self, mut phase: watch::Receiver<Phase>) {
 		self.leaving.append(&mut self.members);
-		let held: usize = self.leaving.values().map(|member| member.link.held()).sum();
+		let held = self.held();
 		if held > 0 {
 			info!("finishing the tasks in hand: {held}; Ctrl-C again gives them back at once");
 		}
@@ -236,21 +266,19 @@ impl Fleet {
 	fn report(&self, registry: &Registry, before: Counts) -> Counts {
 		let now = self.context.totals.snapshot();
 		let minute = now.since(before);
-		let held: usize =
-			self.members.values().chain(self.leaving.values()).map(|m| m.link.held()).sum();
-		let up = self.members.values().filter(|m| m.link.status() == Status::Up).count();
+		let (held, up) = (self.held(), self.up());
 		info!(
 			"last minute: {minute}; in hand: {held}; connected to {up} of {} coordinators; \
 			since the start: {now}",
 			self.members.len()
 		);
 		if minute.done == 0 && held == 0 {
-			warn!("no work: {}", self.why_no_work(registry, up));
+			warn!("no work: {}", self.why_no_work(registry));
 		}
 		now
 	}
 
-	fn why_no_work(&self, registry: &Registry, up: usize) -> String {
+	fn why_no_work(&self, registry: &Registry) -> String {
 		let operator = self.context.keypair.public_key().0;
 		let active = registry.miners.iter().any(|m| m.operator.0 == operator && m.active);
 		if !active {
@@ -264,10 +292,16 @@ impl Fleet {
 				--coordinator and --block",
 				registry.coordinators.len()
 			)
-		} else if up == 0 {
-			"none of the chosen coordinators can be reached".into()
+		} else if self.up() == 0 {
+			match self.members.values().find_map(|member| member.link.complaint()) {
+				Some(why) => format!("none of the chosen coordinators can be worked for: {why}"),
+				None => "none of the chosen coordinators can be reached".into(),
+			}
 		} else {
-			"the coordinators had no task for this miner".into()
+			match self.members.values().find_map(|member| member.link.complaint()) {
+				Some(why) => format!("a coordinator gives none: {why}"),
+				None => "the coordinators had no task for this miner".into(),
+			}
 		}
 	}
 }

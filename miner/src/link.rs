@@ -12,26 +12,32 @@ use crate::{
 	discovery::Coordinator,
 	shutdown::Phase,
 	tasks::{self, Lease},
+	turns::Slot,
 };
 use cuckoo_chain_client::format_cai;
 use cuckoo_coordinator_api::{
 	error::Refusal,
-	miner::{Assignment, FailureReason, FailureReport},
+	miner::{Assignment, FailureReason, FailureReport, MinerStanding},
 };
 use std::{
 	convert::Infallible,
 	future::{pending, Future},
-	sync::{atomic::Ordering, Arc},
+	sync::{
+		atomic::{AtomicU64, Ordering},
+		Arc, Mutex, PoisonError,
+	},
 	time::{Duration, Instant},
 };
 use tokio::{
-	sync::{watch, OwnedSemaphorePermit},
+	sync::watch,
 	time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
 
 /// A connection that held for so long was a good one: the next failure is a first one.
 const STEADY: Duration = Duration::from_secs(10);
+/// How often a coordinator is asked how its draws went.
+const STANDING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -73,6 +79,12 @@ pub struct Link {
 	connection: watch::Sender<Option<Arc<Connection>>>,
 	/// Tasks in hand.
 	held: watch::Sender<usize>,
+	polls: AtomicU64,
+	tasks: AtomicU64,
+	/// What the coordinator said last of its draws.
+	standing: Mutex<MinerStanding>,
+	/// Why it gives no work, as far as it has said so.
+	complaint: Mutex<Option<String>>,
 }
 
 impl Link {
@@ -84,7 +96,45 @@ impl Link {
 			status: watch::Sender::new(Status::Down { since: Instant::now() }),
 			connection: watch::Sender::new(None),
 			held: watch::Sender::new(0),
+			polls: AtomicU64::new(0),
+			tasks: AtomicU64::new(0),
+			standing: Mutex::default(),
+			complaint: Mutex::default(),
 		})
+	}
+
+	/// Stash (SS58) of the coordinator.
+	pub fn stash(&self) -> String {
+		self.orders.borrow().coordinator.stash.to_string()
+	}
+
+	/// Stake behind the coordinator, in planck.
+	pub fn weight(&self) -> u128 {
+		self.orders.borrow().coordinator.weight
+	}
+
+	/// How often it was asked for work so far.
+	pub fn polls(&self) -> u64 {
+		self.polls.load(Ordering::Relaxed)
+	}
+
+	/// How many tasks it has given so far.
+	pub fn tasks(&self) -> u64 {
+		self.tasks.load(Ordering::Relaxed)
+	}
+
+	/// What the coordinator said last of its draws.
+	pub fn standing(&self) -> MinerStanding {
+		*self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	/// Why it cannot be worked for, or gives no work, as far as that is known.
+	pub fn complaint(&self) -> Option<String> {
+		self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+	}
+
+	fn complain(&self, complaint: Option<String>) {
+		*self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
 	}
 
 	/// Whether it is up.
@@ -151,16 +201,22 @@ impl Link {
 							info!("the registration of {coordinator} has changed: connecting anew");
 							continue;
 						},
+						End::Models => {
+							info!("telling {coordinator} which models are left");
+							continue;
+						},
 						End::Broken(Trouble::NoSession) => warn!(
 							"{coordinator} has ended the session (another miner with the same key?): \
 							logging in again"
 						),
 						End::Broken(trouble) => {
 							warn!("lost {coordinator}: {}", text(&trouble));
+							self.complain(Some(text(&trouble)));
 						},
 					}
 				},
 				Err(reason) => {
+					self.complain(Some(reason.clone()));
 					let failure = format!("cannot work for {coordinator}: {reason}");
 					if failure == last_failure {
 						debug!("{failure}");
@@ -203,6 +259,8 @@ impl Link {
 		);
 		self.connection.send_replace(Some(Arc::clone(&connection)));
 		self.status.send_replace(Status::Up);
+		self.complain(None);
+		let mut offers = self.context.offers.subscribe();
 		self.context.connected.fetch_add(1, Ordering::Relaxed);
 		// Counted back even where this future is dropped, because the link leaves. The connection
 		// stays in place then, for the farewell.
@@ -211,31 +269,59 @@ impl Link {
 			trouble = connection.broken() => End::Broken(trouble),
 			trouble = self.poll_for_work(&connection) => End::Broken(trouble),
 			() = self.moved(coordinator, &connection) => End::Moved,
+			_ = offers.changed() => End::Models,
+			trouble = self.ask_for_standing(&connection) => End::Broken(trouble),
 		};
 		self.connection.send_replace(None);
 		end
 	}
 
+	/// Asks now and then how the draws went; ends when the connection breaks.
+	async fn ask_for_standing(&self, connection: &Connection) -> Trouble {
+		loop {
+			match connection.standing().await {
+				Ok(standing) => {
+					*self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+				},
+				// It may be an older coordinator, which cannot tell.
+				Err(Trouble::Refused(refusal)) => debug!("{} does not tell: {refusal}", self.name()),
+				Err(trouble) => return trouble,
+			}
+			sleep(STANDING_INTERVAL).await;
+		}
+	}
+
 	/// Polls while a slot is free; ends when the connection breaks.
 	async fn poll_for_work(self: &Arc<Self>, connection: &Arc<Connection>) -> Trouble {
 		let mut backoff = Backoff::new();
+		let mut former = None;
 		loop {
+			let (stash, stake) = {
+				let coordinator = &self.orders.borrow().coordinator;
+				(coordinator.stash, coordinator.weight)
+			};
 			let slot = tokio::select! {
 				biased;
 				() = self.phase_at_least(Phase::Drain) => pending().await,
-				slot = Arc::clone(&self.context.slots).acquire_owned() => slot,
+				slot = self.context.turns.next(stash, stake, former.take()) => slot,
 			};
-			// Nobody closes the semaphore.
-			let Ok(slot) = slot else { pending().await };
+			self.polls.fetch_add(1, Ordering::Relaxed);
 			match connection.poll(self.context.poll_seconds()).await {
-				Ok(None) => backoff.reset(),
+				Ok(None) => {
+					backoff.reset();
+					self.complain(None);
+					former = Some(slot);
+				},
 				Ok(Some(assignment)) => {
 					backoff.reset();
+					self.complain(None);
+					self.tasks.fetch_add(1, Ordering::Relaxed);
 					self.take(assignment, slot, connection).await;
 				},
 				Err(Trouble::Refused(refusal)) => {
 					drop(slot);
 					warn!("{} gives no work: {refusal}", self.name());
+					self.complain(Some(refusal.message));
 					let delay = backoff.delay(&mut rand::thread_rng());
 					sleep(delay).await;
 				},
@@ -248,7 +334,7 @@ impl Link {
 	async fn take(
 		self: &Arc<Self>,
 		assignment: Assignment,
-		slot: OwnedSemaphorePermit,
+		slot: Slot,
 		connection: &Connection,
 	) {
 		if self.phase() == Phase::Work {
@@ -353,6 +439,8 @@ impl Link {
 enum End {
 	Broken(Trouble),
 	Moved,
+	/// The miner serves other models than it has said.
+	Models,
 }
 
 /// Counts a link that is up.

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-	cuckoo_miner::run().await
+fn main() -> ExitCode {
+	cuckoo_miner::run()
 }

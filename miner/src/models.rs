@@ -2,19 +2,31 @@
 
 use crate::{
 	cli::{ModelsArgs, RenderArgs},
-	worker::{Model, Models},
+	model_cache::ModelCache,
+	worker::Model,
 };
 use anyhow::{bail, ensure, Context as _};
 use cuckoo_coordinator_api::{
-	miner::{ModelOffer, MAX_MODELS},
+	miner::{ModelOffer, SpeedReport, MAX_MODELS},
 	task::MODEL_BYTES,
 };
-use cuckoo_diffusion::{list_models, Device, ModelInfo, Pipeline, RenderRequest};
-use std::{io::Write as _, ops::ControlFlow, path::Path, time::Instant};
+use cuckoo_diffusion::{
+	list_models, Device, LoadError, ModelEntry, ModelInfo, Pipeline, RenderError, RenderRequest,
+	Sampler,
+};
+use std::{
+	cell::RefCell,
+	collections::{btree_map::Entry, BTreeMap},
+	io::Write as _,
+	ops::ControlFlow,
+	path::Path,
+	rc::Rc,
+	time::{Duration, Instant},
+};
 use tracing::{info, warn};
 
-/// Loads every model in `dir` onto the device.
-pub fn load(dir: &Path, device: Device) -> anyhow::Result<(Models, Vec<ModelInfo>)> {
+/// The models in `dir`.
+pub fn entries(dir: &Path) -> anyhow::Result<Vec<ModelEntry>> {
 	let entries = list_models(dir)?;
 	ensure!(
 		entries.len() <= MAX_MODELS,
@@ -22,26 +34,100 @@ pub fn load(dir: &Path, device: Device) -> anyhow::Result<(Models, Vec<ModelInfo
 		dir.display(),
 		entries.len()
 	);
-	let (mut models, mut infos) = (Models::new(), Vec::new());
-	for entry in entries {
-		let pipeline = Pipeline::load(&entry.path, &device)?;
-		let info = pipeline.info().clone();
+	for entry in &entries {
 		ensure!(
-			(1..=MODEL_BYTES).contains(&info.name.len()),
+			(1..=MODEL_BYTES).contains(&entry.name.len()),
 			"the name of the model directory {} is longer than {MODEL_BYTES} bytes",
 			entry.path.display()
 		);
-		models.insert(info.name.clone(), Box::new(pipeline) as Box<dyn Model>);
-		infos.push(info);
 	}
-	Ok((models, infos))
+	Ok(entries)
+}
+
+/// Loads each of the models once, so that every one is known to be good; those stay loaded that fit
+/// `budget` bytes of the device's memory, the first ones before the others.
+pub fn load(
+	entries: &[ModelEntry],
+	device: Device,
+	budget: u64,
+) -> anyhow::Result<(ModelCache, Vec<Served>)> {
+	let infos = Rc::<RefCell<BTreeMap<String, ModelInfo>>>::default();
+	let known = Rc::clone(&infos);
+	let paths: BTreeMap<_, _> =
+		entries.iter().map(|entry| (entry.name.clone(), entry.path.clone())).collect();
+	let load = move |name: &str| -> Result<Box<dyn Model>, LoadError> {
+		let path = paths.get(name).ok_or_else(|| LoadError::MissingDirectory(name.into()))?;
+		let pipeline = Pipeline::load(path, &device)?;
+		let info = pipeline.info().clone();
+		// Coordinators were promised the model with that digest.
+		match known.borrow_mut().entry(name.to_owned()) {
+			Entry::Vacant(place) => {
+				place.insert(info);
+			},
+			Entry::Occupied(before) if before.get().digest == info.digest => (),
+			Entry::Occupied(_) => return Err(LoadError::Changed(path.clone())),
+		}
+		Ok(Box::new(pipeline))
+	};
+	let mut cache = ModelCache::new(Box::new(load), budget);
+	let mut served = Vec::new();
+	for entry in entries.iter().rev() {
+		let model = cache.get(&entry.name)?;
+		let info = infos.borrow()[&entry.name].clone();
+		let step = step_time(model, &info)
+			.with_context(|| format!("the model {} does not render", entry.name))?;
+		served.push(Served { info, step });
+	}
+	served.reverse();
+	Ok((cache, served))
+}
+
+/// A model that is served.
+pub struct Served {
+	/// What it is.
+	pub info: ModelInfo,
+	/// The time of one of its denoising steps on the device, with guidance and at its own size.
+	pub step: Duration,
+}
+
+/// The time of one denoising step with guidance, at the model's own size.
+pub fn step_time(model: &dyn Model, info: &ModelInfo) -> Result<Duration, RenderError> {
+	let request = RenderRequest {
+		prompt: "a red bird".into(),
+		negative_prompt: String::new(),
+		width: info.width,
+		height: info.height,
+		steps: 3,
+		guidance_scale: 7.5,
+		seed: 0,
+		sampler: Sampler::Euler,
+		images: 1,
+	};
+	let mut ends = Vec::new();
+	model.render(&request, &mut |_| {
+		ends.push(Instant::now());
+		ControlFlow::Continue(())
+	})?;
+	Ok(ends.windows(2).map(|ends| ends[1] - ends[0]).min().unwrap_or_default())
+}
+
+/// What coordinators are told of the speed.
+pub fn speeds(served: &[Served]) -> Vec<SpeedReport> {
+	let report = |Served { info, step }: &Served| {
+		let milliunits = f64::from(info.width * info.height) * 1000.0 / f64::from(1 << 20);
+		SpeedReport {
+			model: info.name.clone(),
+			milliunits_per_second: (milliunits / step.as_secs_f64().max(1e-6)) as u64,
+		}
+	};
+	served.iter().map(report).collect()
 }
 
 /// Says what was loaded, and warns of models that say something against themselves.
-pub fn announce(infos: &[ModelInfo], device: Device) {
+pub fn announce<'a>(infos: impl IntoIterator<Item = &'a ModelInfo>) {
 	for info in infos {
 		info!(
-			"model {} on {device}: {:.1} million weights, digest {}…",
+			"model {}: {:.1} million weights, digest {}…",
 			info.name,
 			info.parameters as f64 / 1e6,
 			hex::encode(&info.digest[..4])
@@ -53,10 +139,10 @@ pub fn announce(infos: &[ModelInfo], device: Device) {
 }
 
 /// What coordinators are told of the models.
-pub fn offers(infos: &[ModelInfo]) -> Vec<ModelOffer> {
-	infos
+pub fn offers(served: &[Served]) -> Vec<ModelOffer> {
+	served
 		.iter()
-		.map(|info| ModelOffer { name: info.name.clone(), digest: hex::encode(info.digest) })
+		.map(|Served { info, .. }| ModelOffer { name: info.name.clone(), digest: hex::encode(info.digest) })
 		.collect()
 }
 
@@ -70,13 +156,14 @@ pub fn notice(info: &ModelInfo) -> Option<String> {
 
 /// `cuckoo-miner models`.
 pub fn list(args: &ModelsArgs) -> anyhow::Result<()> {
-	let (_, infos) = load(&args.models, args.device.device())?;
-	for info in infos {
+	for entry in entries(&args.models)? {
+		let pipeline = Pipeline::load(&entry.path, &args.device.device())?;
+		let info = pipeline.info();
 		println!("{}", info.name);
 		println!("  digest: {}", hex::encode(info.digest));
 		println!("  weights: {:.1} million", info.parameters as f64 / 1e6);
 		println!("  size: {} × {} pixels", info.width, info.height);
-		if let Some(notice) = notice(&info) {
+		if let Some(notice) = notice(info) {
 			println!("  notice: {notice}");
 		}
 	}
@@ -97,7 +184,7 @@ pub fn open(args: &ModelsArgs, name: Option<&str>) -> anyhow::Result<Pipeline> {
 /// `cuckoo-miner render`.
 pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
 	let pipeline = open(&args.models, args.model.as_deref())?;
-	announce(std::slice::from_ref(pipeline.info()), pipeline.device());
+	announce([pipeline.info()]);
 	let request = RenderRequest {
 		prompt: args.prompt.clone(),
 		negative_prompt: args.negative_prompt.clone(),

@@ -13,19 +13,39 @@ pub enum Phase {
 	Abort,
 }
 
-/// Follows the signals: the first one drains, the second one aborts.
-pub fn watch_signals() -> std::io::Result<watch::Receiver<Phase>> {
-	let (sender, receiver) = watch::channel(Phase::Work);
-	let mut signals = Signals::new()?;
-	tokio::spawn(async move {
-		for phase in [Phase::Drain, Phase::Abort] {
-			signals.next().await;
-			sender.send_replace(phase);
-		}
-		// Keeps the channel open until the program ends.
-		sender.closed().await;
-	});
-	Ok(receiver)
+/// The wish to stop, however it is uttered. Clones share it.
+#[derive(Clone)]
+pub struct Shutdown(watch::Sender<Phase>);
+
+impl Shutdown {
+	/// Follows the signals.
+	pub fn watch_signals() -> std::io::Result<Self> {
+		let shutdown = Self(watch::Sender::new(Phase::Work));
+		let mut signals = Signals::new()?;
+		let heard = shutdown.clone();
+		tokio::spawn(async move {
+			loop {
+				signals.next().await;
+				heard.advance();
+			}
+		});
+		Ok(shutdown)
+	}
+
+	/// The first time drains, the second one aborts.
+	pub fn advance(&self) {
+		self.0.send_modify(|phase| {
+			*phase = match phase {
+				Phase::Work => Phase::Drain,
+				Phase::Drain | Phase::Abort => Phase::Abort,
+			};
+		});
+	}
+
+	/// How far it is, to be followed.
+	pub fn phase(&self) -> watch::Receiver<Phase> {
+		self.0.subscribe()
+	}
 }
 
 #[cfg(unix)]

@@ -2,11 +2,14 @@
 //! and the device, the node, the chain, the registration. Each failure is one line that says what to
 //! do.
 
-use crate::{cli::MineArgs, context::Context, models, worker::Worker};
+use crate::{
+	cli::MineArgs, context::Context, history::History, models, sensors::Sensors, worker::Workers,
+};
 use anyhow::{anyhow, Context as _};
 use cuckoo_chain_client::{
 	format_cai, keys, watch_registry, AccountId32, Candidate, ChainClient, Registry, Role,
 };
+use cuckoo_diffusion::Device;
 use std::{path::Path, sync::Arc};
 use tokio::sync::watch;
 use tracing::info;
@@ -15,6 +18,8 @@ use tracing::info;
 pub struct Ready {
 	/// What its parts share.
 	pub context: Arc<Context>,
+	/// The connection to the node.
+	pub client: ChainClient,
 	/// The registry at each finalized block.
 	pub registry: watch::Receiver<Arc<Registry>>,
 }
@@ -22,17 +27,24 @@ pub struct Ready {
 /// Checks everything and loads the models.
 pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	let key_file = args.key.as_ref().context("--key FILE is needed")?;
-	let keypair = keys::load(key_file)?;
+	let keypair = keys::load(key_file, &args.password)?;
+	let operator = keypair.public_key().to_account_id();
+	let history = History::open(args.data.dir()?.join(operator.to_string()))?;
 
-	let dir = args.models.clone().context("--models DIR is needed")?;
-	let device = args.device;
-	let load = move || {
-		let device = device.device();
-		let (models, infos) = models::load(&dir, device)?;
-		models::announce(&infos, device);
-		Ok((models, models::offers(&infos)))
+	let dir = args.models.as_ref().context("--models DIR is needed")?;
+	let entries = models::entries(dir)?;
+	let devices = args.devices();
+	let budget = args.model_memory;
+	let set_up = move |device| {
+		models::load(&entries, device, budget.unwrap_or_else(|| default_budget(device)))
 	};
-	let (worker, offers) = Worker::start(load)?;
+	let (workers, served) = Workers::start(&devices, set_up)?;
+	// They are the same on every device, up to the speed.
+	let served = served.into_iter().next().unwrap_or_default();
+	models::announce(served.iter().map(|served| &served.info));
+	for activity in workers.activities() {
+		info!("{} holds {}", activity.device, activity.loaded().join(", "));
+	}
 
 	let client = ChainClient::connect(&args.chain).await?;
 	if let Some(expected) = args.genesis {
@@ -40,7 +52,6 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	}
 
 	let registry = watch_registry(client.clone()).await?;
-	let operator = keypair.public_key().to_account_id();
 	let candidate = client.candidate_by_operator(&operator).await?;
 	let minimum = client.minimum_stake(Role::Miner).await?;
 	let candidate = check_registration(candidate, minimum).map_err(|missing| {
@@ -54,8 +65,26 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 		format_cai(candidate.weight)
 	);
 
-	let context = Context::new(keypair, client.genesis(), offers, args.slots, worker);
-	Ok(Ready { context: Arc::new(context), registry })
+	let genesis = client.genesis();
+	let (offers, speeds) = (models::offers(&served), models::speeds(&served));
+	let slots = args.slots(devices.len());
+	let context = Context::new(
+		keypair,
+		candidate.stash,
+		genesis,
+		offers,
+		speeds,
+		slots,
+		workers,
+		history,
+	);
+	Ok(Ready { context: Arc::new(context), client, registry })
+}
+
+/// Three quarters of the device's memory, in bytes: rendering needs the rest. All, where nobody can say how
+/// much there is: models go when it is full.
+fn default_budget(device: Device) -> u64 {
+	Sensors::open().read(device).memory_total.map_or(u64::MAX, |total| total / 4 * 3)
 }
 
 /// Why an operator may not mine.
@@ -92,7 +121,7 @@ impl Missing {
 				and send the call that it prints from the stash",
 				key_file.display()
 			),
-			Self::Role(_) => "make another key with `cuckoo-miner key generate`".into(),
+			Self::Role(_) => "make another key with `cuckoo-miner key new`".into(),
 			Self::Stake { .. } => {
 				"add to it with staking.stake and staking.vote for the stash itself".into()
 			},

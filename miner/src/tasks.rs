@@ -4,9 +4,10 @@
 use crate::{
 	connection::{Connection, UploadTrouble},
 	context::Context,
+	history::{Event, Outcome},
 	link::{CallError, Link},
 	shutdown::Phase,
-	worker::{RenderJob, Rendered, RenderedPicture},
+	worker::{RenderJob, Rendered, RenderedPicture, WorkError},
 };
 use cuckoo_coordinator_api::{
 	error::Code,
@@ -14,12 +15,13 @@ use cuckoo_coordinator_api::{
 		Assignment, FailureReason, FailureReport, Heartbeat, PictureDigest, TaskResult,
 		HEARTBEAT_SECONDS, MAX_PICTURE_BYTES,
 	},
+	signing::Signed,
 	task::{TaskId, TaskSpec, TaskState},
 };
 use cuckoo_diffusion::{RenderRequest, Sampler};
 use std::{
 	sync::{
-		atomic::{AtomicU32, Ordering},
+		atomic::{AtomicBool, AtomicU32, Ordering},
 		Arc, Mutex, PoisonError,
 	},
 	time::Duration,
@@ -92,28 +94,36 @@ pub async fn run(context: &Context, link: &Link, assignment: Assignment) {
 		end = task.carry_out() => end,
 	};
 	let seconds = started.elapsed().as_secs_f32();
-	let (id, totals) = (task.id(), &context.totals);
+	let id = task.id();
 	match end {
 		Ok((state, rendered)) => {
-			totals.done(rendered);
 			info!(
 				"task {id}: {state} after {seconds:.1} s ({:.1} s rendering)",
 				rendered.as_secs_f32()
 			);
+			task.ended(Outcome::Done, rendered, None).await;
 		},
 		Err(End::Lost(why)) => {
-			totals.lost();
 			warn!("task {id}: dropped after {seconds:.1} s: {why}");
+			task.ended(Outcome::Dropped, Duration::ZERO, Some(why)).await;
 		},
 		Err(End::Failed(reason, message)) => {
-			if reason.is_fault() {
-				totals.failed();
-				error!("task {id}: failed after {seconds:.1} s ({reason:?}): {message}");
-			} else {
-				totals.lost();
-				info!("task {id}: given back after {seconds:.1} s: {message}");
-			}
-			task.give_back(reason, message).await;
+			let outcome = match reason {
+				FailureReason::Capacity | FailureReason::ShuttingDown => {
+					info!("task {id}: given back after {seconds:.1} s: {message}");
+					Outcome::Dropped
+				},
+				FailureReason::BadTask => {
+					warn!("task {id}: refused: {message}");
+					Outcome::Refused
+				},
+				_ => {
+					error!("task {id}: failed after {seconds:.1} s ({reason:?}): {message}");
+					Outcome::Failed
+				},
+			};
+			task.give_back(reason, message.clone()).await;
+			task.ended(outcome, Duration::ZERO, Some(message)).await;
 		},
 	}
 }
@@ -143,16 +153,39 @@ impl Task<'_> {
 		);
 	}
 
+	/// Counts it, and writes down how it has ended.
+	async fn ended(&self, outcome: Outcome, rendering: Duration, why: Option<String>) {
+		self.context.totals.count(outcome, rendering);
+		let spec = &self.assignment.spec;
+		let event = Event::End {
+			coordinator: self.link.stash(),
+			task: self.id().to_owned(),
+			attempt: self.assignment.attempt,
+			outcome,
+			model: crate::text::printable(&spec.model),
+			pictures: if outcome == Outcome::Done { spec.images } else { 0 },
+			milliunits: spec.milliunits(),
+			render_ms: rendering.as_millis() as u64,
+			why,
+		};
+		self.context.history.record(event).await;
+	}
+
 	/// The state of the task after the submission, and the time spent rendering.
 	async fn carry_out(&self) -> Result<(TaskState, Duration), End> {
 		let job = job(&self.assignment).map_err(|why| End::Failed(FailureReason::BadTask, why))?;
-		let mut ticket = self.context.worker.render(job);
+		let model = &self.assignment.spec.model;
+		if !self.context.offers.borrow().iter().any(|offer| offer.name == *model) {
+			let why = format!("this miner does not serve the model {model:?}");
+			return Err(End::Failed(FailureReason::ModelMissing, why));
+		}
+		let mut ticket = self.context.workers.render(job);
 		let step = ticket.step();
 		let render_and_upload = async {
 			let rendered = ticket
 				.outcome()
 				.await
-				.map_err(|error| End::Failed(error.reason(), error.to_string()))?;
+				.map_err(|error| self.not_rendered(&error))?;
 			for (index, picture) in rendered.pictures.iter().enumerate() {
 				self.upload(index as u32, picture).await?;
 			}
@@ -166,6 +199,15 @@ impl Task<'_> {
 		// From here on a heartbeat could come to be answered after the submission has ended the
 		// lease, so the submission alone speaks.
 		Ok((self.submit(&rendered).await?, rendered.duration))
+	}
+
+	/// What to tell the coordinator. A model that cannot be loaded any more is not offered any longer.
+	fn not_rendered(&self, error: &WorkError) -> End {
+		let reason = error.reason();
+		if let (WorkError::Load { model, .. }, FailureReason::ModelMissing) = (error, reason) {
+			self.context.withdraw(model);
+		}
+		End::Failed(reason, error.to_string())
 	}
 
 	/// Sends heartbeats; ends with the reason when the lease is lost.
@@ -238,13 +280,13 @@ impl Task<'_> {
 	/// Signs and sends the result, again and again while the lease holds.
 	async fn submit(&self, rendered: &Rendered) -> Result<TaskState, End> {
 		let spec = &self.assignment.spec;
-		let model = self.context.models.iter().find(|offer| offer.name == spec.model);
+		let model = self.context.digest(&spec.model);
 		let result = TaskResult {
 			task_id: self.assignment.task_id.clone(),
 			attempt: self.assignment.attempt,
 			lease: self.assignment.lease.clone(),
 			parameters: hex::encode(spec.digest()),
-			model: model.map(|offer| offer.digest.clone()).unwrap_or_default(),
+			model: model.unwrap_or_default(),
 			pictures: rendered
 				.pictures
 				.iter()
@@ -256,9 +298,17 @@ impl Task<'_> {
 				.collect(),
 			render_ms: rendered.duration.as_millis() as u64,
 		};
+		let written_down = AtomicBool::new(false);
 		let submit = |connection: Arc<Connection>| {
-			let result = &result;
-			async move { connection.submit(self.context, result).await }
+			let (result, written_down) = (&result, &written_down);
+			async move {
+				let signed = connection.seal(self.context, result);
+				// A result that is signed again over another connection says the same.
+				if !written_down.swap(true, Ordering::Relaxed) {
+					self.write_down(&signed).await;
+				}
+				connection.submit(signed).await
+			}
 		};
 		match self.link.call(&self.lease, submit).await {
 			Ok(state) => Ok(state),
@@ -269,6 +319,16 @@ impl Task<'_> {
 				Err(End::Failed(FailureReason::Internal, refusal.message))
 			},
 			Err(CallError::LeaseEnded) => Err(End::Lost(lease_over())),
+		}
+	}
+
+	async fn write_down(&self, signed: &Signed<TaskResult>) {
+		match serde_json::to_value(signed) {
+			Ok(signed) => {
+				let event = Event::Receipt { coordinator: self.link.stash(), signed };
+				self.context.history.record(event).await;
+			},
+			Err(error) => error!("task {}: its receipt cannot be written: {error}", self.id()),
 		}
 	}
 
@@ -327,7 +387,8 @@ pub fn job(assignment: &Assignment) -> Result<RenderJob, String> {
 		images: spec.images,
 	};
 	request.validate().map_err(|error| error.to_string())?;
-	Ok(RenderJob { model: spec.model.clone(), request })
+	let task = assignment.task_id.to_string();
+	Ok(RenderJob { task, model: spec.model.clone(), request })
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
-//! The render thread: one for the device, with its models loaded; jobs are rendered one after the
-//! other.
+//! The render threads: one for each device, with models loaded on it. They take jobs from one queue; a
+//! device renders one after the other.
 
+use crate::{model_cache::ModelCache, queue::Queue};
 use anyhow::Context as _;
 use cuckoo_coordinator_api::miner::FailureReason;
-use cuckoo_diffusion::{Picture, Pipeline, Progress, RenderError, RenderRequest};
+use cuckoo_diffusion::{
+	Device, LoadError, Picture, Pipeline, Progress, RenderError, RenderRequest,
+};
 use std::{
 	any::Any,
-	collections::BTreeMap,
 	ops::ControlFlow,
 	panic::{catch_unwind, AssertUnwindSafe},
 	sync::{
-		atomic::{AtomicBool, AtomicU32, Ordering},
-		mpsc, Arc,
+		atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+		mpsc, Arc, Mutex, PoisonError,
 	},
+	thread,
 	time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -25,6 +28,9 @@ pub trait Model {
 		request: &RenderRequest,
 		progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 	) -> Result<Vec<Picture>, RenderError>;
+
+	/// How much of the device's memory it holds, in bytes.
+	fn bytes(&self) -> u64;
 }
 
 impl Model for Pipeline {
@@ -35,14 +41,17 @@ impl Model for Pipeline {
 	) -> Result<Vec<Picture>, RenderError> {
 		Pipeline::render(self, request, progress)
 	}
-}
 
-/// Loaded models by the name under which apps ask for them.
-pub type Models = BTreeMap<String, Box<dyn Model>>;
+	fn bytes(&self) -> u64 {
+		self.info().parameters as u64 * 4
+	}
+}
 
 /// What to render with which model.
 #[derive(Clone, Debug)]
 pub struct RenderJob {
+	/// The task that it is for, to show to people.
+	pub task: String,
 	/// Name of the model.
 	pub model: String,
 	/// The request.
@@ -73,14 +82,19 @@ pub enum WorkError {
 	/// The renderer says why.
 	#[error(transparent)]
 	Render(#[from] RenderError),
-	/// No model of that name is loaded.
-	#[error("this miner does not serve the model {0:?}")]
-	ModelMissing(String),
+	/// The model cannot be loaded (any more).
+	#[error("the model {model:?} cannot be loaded: {error}")]
+	Load {
+		/// Its name.
+		model: String,
+		/// Why.
+		error: LoadError,
+	},
 	/// A defect of the renderer.
 	#[error("the renderer crashed: {0}")]
 	Crashed(String),
 	/// There is nobody to render.
-	#[error("the render thread has ended")]
+	#[error("the render threads have ended")]
 	Gone,
 }
 
@@ -88,17 +102,18 @@ impl WorkError {
 	/// What a coordinator is told.
 	pub fn reason(&self) -> FailureReason {
 		match self {
-			Self::Render(RenderError::OutOfMemory(_)) => FailureReason::OutOfMemory,
+			Self::Render(RenderError::OutOfMemory(_))
+			| Self::Load { error: LoadError::OutOfMemory { .. }, .. } => FailureReason::OutOfMemory,
 			Self::Render(RenderError::Request(_) | RenderError::Tokenizer(_)) => {
 				FailureReason::BadTask
 			},
-			Self::ModelMissing(_) => FailureReason::ModelMissing,
+			Self::Load { .. } => FailureReason::ModelMissing,
 			Self::Render(_) | Self::Crashed(_) | Self::Gone => FailureReason::Internal,
 		}
 	}
 }
 
-/// A job that waits for the device or is on it. Dropping it stops the rendering at the next step.
+/// A job that waits for a device or is on it. Dropping it stops the rendering at the next step.
 pub struct Ticket {
 	step: Arc<AtomicU32>,
 	stop: Arc<AtomicBool>,
@@ -123,50 +138,125 @@ impl Drop for Ticket {
 	}
 }
 
-struct Queued {
+/// A job in the queue.
+pub struct Queued {
 	job: RenderJob,
 	step: Arc<AtomicU32>,
 	stop: Arc<AtomicBool>,
 	outcome: oneshot::Sender<Result<Rendered, WorkError>>,
 }
 
-/// The way to the render thread.
-pub struct Worker {
-	jobs: mpsc::Sender<Queued>,
+impl Queued {
+	/// Name of the model that it needs.
+	pub fn model(&self) -> &str {
+		&self.job.model
+	}
 }
 
-impl Worker {
-	/// Starts the thread and loads the models on it: they need not be able to move between threads,
-	/// and a device's context stays with the thread that uses it. Returns what `load` told about the
-	/// models.
+/// What a device does, for people to see.
+pub struct Activity {
+	/// The device.
+	pub device: Device,
+	/// Denoising steps since the start.
+	pub steps: AtomicU64,
+	/// Pictures since the start.
+	pub pictures: AtomicU64,
+	current: Mutex<Option<Current>>,
+	loaded: Mutex<Vec<String>>,
+}
+
+/// A job on a device.
+#[derive(Clone, Debug)]
+pub struct Current {
+	/// What is rendered.
+	pub job: RenderJob,
+	/// Denoising steps done so far, over all pictures.
+	pub step: Arc<AtomicU32>,
+	/// Since when.
+	pub since: Instant,
+}
+
+impl Activity {
+	/// Of a device that has done nothing so far.
+	pub fn new(device: Device) -> Arc<Self> {
+		Arc::new(Self {
+			device,
+			steps: AtomicU64::new(0),
+			pictures: AtomicU64::new(0),
+			current: Mutex::default(),
+			loaded: Mutex::default(),
+		})
+	}
+
+	/// The job on it, if there is one.
+	pub fn current(&self) -> Option<Current> {
+		self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+	}
+
+	/// Names of the models that are loaded.
+	pub fn loaded(&self) -> Vec<String> {
+		self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+	}
+
+	fn show(&self, current: Option<Current>, cache: &ModelCache) {
+		*self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+		*self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = cache.names();
+	}
+}
+
+/// The way to the render threads.
+pub struct Workers {
+	queue: Arc<Queue>,
+	activities: Vec<Arc<Activity>>,
+}
+
+impl Workers {
+	/// Starts a thread for each device and sets up its models there: they need not be able to move
+	/// between threads, and a device's context stays with the thread that uses it. Returns what `set_up`
+	/// told about the models of each device.
+	///
+	/// # Errors
+	///
+	/// If `set_up` fails for any of them.
 	pub fn start<T: Send + 'static>(
-		load: impl FnOnce() -> anyhow::Result<(Models, T)> + Send + 'static,
-	) -> anyhow::Result<(Self, T)> {
-		let (jobs, queue) = mpsc::channel();
-		let (ready, loaded) = mpsc::sync_channel(1);
-		std::thread::Builder::new()
-			.name("render".into())
-			.spawn(move || match load() {
-				Ok((models, about)) => {
-					let _ = ready.send(Ok(about));
-					run(&models, &queue);
-				},
-				Err(error) => {
-					let _ = ready.send(Err(error));
-				},
-			})
-			.context("cannot start the render thread")?;
-		let about =
-			loaded.recv().context("the render thread ended while it loaded the models")??;
-		Ok((Self { jobs }, about))
+		devices: &[Device],
+		set_up: impl Fn(Device) -> anyhow::Result<(ModelCache, T)> + Clone + Send + 'static,
+	) -> anyhow::Result<(Self, Vec<T>)> {
+		// Dropping it lets the threads end.
+		let mut workers = Self { queue: Arc::default(), activities: Vec::new() };
+		let mut starting = Vec::new();
+		for device in devices {
+			let (ready, is_ready) = mpsc::sync_channel(1);
+			let (activity, queue) = (Activity::new(*device), Arc::clone(&workers.queue));
+			workers.activities.push(Arc::clone(&activity));
+			let set_up = set_up.clone();
+			thread::Builder::new()
+				.name(format!("render {device}"))
+				.spawn(move || match set_up(activity.device) {
+					Ok((mut cache, about)) => {
+						activity.show(None, &cache);
+						let _ = ready.send(Ok(about));
+						run(&mut cache, &queue, &activity);
+					},
+					Err(error) => {
+						let _ = ready.send(Err(error));
+					},
+				})
+				.context("cannot start a render thread")?;
+			starting.push(is_ready);
+		}
+		let set_up = starting.into_iter().map(|is_ready| {
+			is_ready.recv().context("a render thread ended while it loaded the models")?
+		});
+		let about = set_up.collect::<anyhow::Result<_>>()?;
+		Ok((workers, about))
 	}
 
 	/// Queues a job.
 	pub fn render(&self, job: RenderJob) -> Ticket {
 		let (sender, outcome) = oneshot::channel();
 		let ticket = Ticket { step: Arc::default(), stop: Arc::default(), outcome };
-		// If the thread has ended, the sender is dropped here and the ticket says so.
-		let _ = self.jobs.send(Queued {
+		self.queue.push(Queued {
 			job,
 			step: Arc::clone(&ticket.step),
 			stop: Arc::clone(&ticket.stop),
@@ -174,34 +264,67 @@ impl Worker {
 		});
 		ticket
 	}
+
+	/// What each device does.
+	pub fn activities(&self) -> &[Arc<Activity>] {
+		&self.activities
+	}
 }
 
-fn run(models: &Models, queue: &mpsc::Receiver<Queued>) {
-	while let Ok(queued) = queue.recv() {
+impl Drop for Workers {
+	fn drop(&mut self) {
+		self.queue.close();
+	}
+}
+
+fn run(cache: &mut ModelCache, queue: &Queue, activity: &Activity) {
+	while let Some(queued) = queue.pop(|model| cache.holds(model)) {
 		if queued.stop.load(Ordering::Relaxed) {
 			continue;
 		}
+		let current = Current {
+			job: queued.job.clone(),
+			step: Arc::clone(&queued.step),
+			since: Instant::now(),
+		};
+		activity.show(Some(current), cache);
 		// The models hold nothing that a render in progress changes, so they are sound after it
 		// broke off anywhere.
-		let outcome = catch_unwind(AssertUnwindSafe(|| render(models, &queued)))
+		let outcome = catch_unwind(AssertUnwindSafe(|| render(cache, &queued, activity)))
 			.unwrap_or_else(|panic| Err(WorkError::Crashed(panic_text(panic.as_ref()))));
+		activity.show(None, cache);
 		let _ = queued.outcome.send(outcome);
 	}
 }
 
-fn render(models: &Models, queued: &Queued) -> Result<Rendered, WorkError> {
+fn render(
+	cache: &mut ModelCache,
+	queued: &Queued,
+	activity: &Activity,
+) -> Result<Rendered, WorkError> {
 	let Queued { job, step, stop, .. } = queued;
-	let model = models.get(&job.model).ok_or_else(|| WorkError::ModelMissing(job.model.clone()))?;
 	let started = Instant::now();
-	let pictures = model.render(&job.request, &mut |progress| {
-		step.store(progress.image * progress.steps + progress.step, Ordering::Relaxed);
-		if stop.load(Ordering::Relaxed) {
-			ControlFlow::Break(())
-		} else {
-			ControlFlow::Continue(())
+	let pictures = loop {
+		let model = cache
+			.get(&job.model)
+			.map_err(|error| WorkError::Load { model: job.model.clone(), error })?;
+		let rendered = model.render(&job.request, &mut |progress| {
+			step.store(progress.image * progress.steps + progress.step, Ordering::Relaxed);
+			activity.steps.fetch_add(1, Ordering::Relaxed);
+			if stop.load(Ordering::Relaxed) {
+				ControlFlow::Break(())
+			} else {
+				ControlFlow::Continue(())
+			}
+		});
+		match rendered {
+			// It may fit when this model has the device for itself.
+			Err(RenderError::OutOfMemory(_)) if cache.shrink() => (),
+			rendered => break rendered?,
 		}
-	})?;
+	};
 	let duration = started.elapsed();
+	activity.pictures.fetch_add(pictures.len() as u64, Ordering::Relaxed);
 	let pictures = pictures
 		.into_iter()
 		.map(|picture| RenderedPicture { png: picture.png(), digest: picture.digest() })
@@ -258,19 +381,27 @@ pub mod tests {
 				Picture { width: request.width, height: request.height, rgb: vec![127; size] };
 			Ok(vec![picture; request.images as usize])
 		}
+
+		fn bytes(&self) -> u64 {
+			10
+		}
 	}
 
-	/// A worker that serves [`Puppet`] as `puppet`.
-	pub fn puppet() -> Worker {
-		let load = || {
-			let models: Models = [("puppet".to_owned(), Box::new(Puppet) as Box<dyn Model>)].into();
-			Ok((models, ()))
+	/// A worker that serves [`Puppet`] as `puppet`, and nothing else.
+	pub fn puppet() -> Workers {
+		let load = |name: &str| -> Result<Box<dyn Model>, LoadError> {
+			match name {
+				"puppet" => Ok(Box::new(Puppet)),
+				_ => Err(LoadError::MissingDirectory(name.into())),
+			}
 		};
-		Worker::start(load).unwrap().0
+		let set_up = move |_| Ok((ModelCache::new(Box::new(load), 100), ()));
+		Workers::start(&[Device::Cpu], set_up).unwrap().0
 	}
 
 	fn job(model: &str, prompt: &str) -> RenderJob {
 		RenderJob {
+			task: "task".into(),
 			model: model.into(),
 			request: RenderRequest {
 				prompt: prompt.into(),
@@ -318,9 +449,30 @@ pub mod tests {
 
 	#[test]
 	fn a_failure_to_load_is_handed_on() {
-		let Err(error) = Worker::start::<()>(|| anyhow::bail!("no such model")) else {
+		let set_up = |device| match device {
+			Device::Cpu => Ok((ModelCache::new(Box::new(|_| Ok(Box::new(Puppet))), 100), ())),
+			Device::Cuda(_) => anyhow::bail!("no such model"),
+		};
+		let Err(error) = Workers::start(&[Device::Cpu, Device::Cuda(1)], set_up) else {
 			panic!("must fail")
 		};
 		assert_eq!(error.to_string(), "no such model");
+	}
+
+	#[tokio::test]
+	async fn devices_work_at_the_same_time() {
+		let set_up = |_| Ok((ModelCache::new(Box::new(|_| Ok(Box::new(Puppet))), 100), ()));
+		let (workers, _) = Workers::start(&[Device::Cpu, Device::Cpu], set_up).unwrap();
+		let slow = [(); 2].map(|()| workers.render(job("puppet", "slow")));
+		let both = async {
+			while !workers.activities().iter().all(|activity| activity.current().is_some()) {
+				tokio::time::sleep(Duration::from_millis(10)).await;
+			}
+		};
+		tokio::time::timeout(Duration::from_secs(10), both).await.expect("both are busy");
+		let current = workers.activities()[0].current().unwrap();
+		assert_eq!((&*current.job.task, &*current.job.model), ("task", "puppet"));
+		assert_eq!(workers.activities()[1].loaded(), ["puppet"]);
+		drop(slow);
 	}
 }

@@ -30,6 +30,7 @@ impl Place {
 fn mine(key: &Path, models: &Path, more: &[&str]) -> Output {
 	let mut command = program();
 	command.arg("--key").arg(key).arg("--models").arg(models).args(more);
+	command.arg("--data").arg(models.with_file_name("data"));
 	if !more.contains(&"--chain") {
 		command.args(["--chain", &nobody()]);
 	}
@@ -118,7 +119,7 @@ fn a_node_that_cannot_be_reached() {
 #[cfg(not(feature = "cuda"))]
 fn a_device_that_is_not_there() {
 	let place = Place::new();
-	let output = mine(&place.path("key"), &place.path("models"), &["--device", "cuda:0"]);
+	let output = mine(&place.path("key"), &place.path("models"), &["--devices", "cuda:0"]);
 	refused(&output, &["cuda:0"]);
 }
 
@@ -167,10 +168,12 @@ fn a_request_that_cannot_be_rendered() {
 fn a_new_key_is_made_once_and_shown() {
 	let place = Place::new();
 	let file = place.path("new");
-	let key = |command: &str, option: &str| {
-		program().args(["key", command, option]).arg(&file).output().unwrap()
+	let key = |command: &str, option: &str, more: &[&str]| {
+		program().args(["key", command, option]).arg(&file).args(more).output().unwrap()
 	};
-	let made = key("generate", "--out");
+	// There is no terminal to ask for a password.
+	refused(&key("new", "--out", &[]), &["--password-file"]);
+	let made = key("new", "--out", &["--unencrypted"]);
 	assert!(made.status.success());
 	let address = |output: &Output| {
 		let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -180,8 +183,8 @@ fn a_new_key_is_made_once_and_shown() {
 	let secret = fs::read_to_string(&file).unwrap();
 	assert_eq!(secret.split_whitespace().count(), 12);
 	assert!(!String::from_utf8_lossy(&made.stdout).contains(secret.trim()));
-	assert_eq!(address(&key("show", "--key")), address(&made));
-	refused(&key("generate", "--out"), &["exists already"]);
+	assert_eq!(address(&key("show", "--key", &[])), address(&made));
+	refused(&key("new", "--out", &["--unencrypted"]), &["exists already"]);
 	assert_eq!(fs::read_to_string(&file).unwrap(), secret);
 }
 

@@ -11,7 +11,7 @@ use cuckoo_chain_client::ChainClient;
 use jsonrpsee::{core::client::ClientT, http_client::HttpClientBuilder, rpc_params};
 use std::{
 	fs,
-	path::Path,
+	path::{Path, PathBuf},
 	time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -208,6 +208,7 @@ impl Listeners {
 /// A coordinator that runs.
 pub struct Coordinator {
 	process: Process,
+	arguments: Vec<String>,
 	app: App,
 	/// Its key and its data.
 	_files: TempDir,
@@ -236,16 +237,30 @@ impl Coordinator {
 		];
 		arguments.extend(more.iter().map(ToString::to_string));
 		let app = App::new(format!("http://127.0.0.1:{}", listeners.app))?;
-		let mut process = Process::start("cuckoo-coordinator", &arguments)?;
+		let process = Process::start("cuckoo-coordinator", &arguments)?;
+		let mut coordinator = Self { process, arguments, app, _files: files };
+		coordinator.wait_until_it_answers().await?;
+		Ok(coordinator)
+	}
+
+	async fn wait_until_it_answers(&mut self) -> Result<()> {
 		let begin = Instant::now();
-		while let Err(error) = app.info().await {
-			process.ensure_running()?;
+		while let Err(error) = self.app.info().await {
+			self.process.ensure_running()?;
 			if begin.elapsed() > PATIENCE {
 				return Err(error.context("the coordinator does not answer"));
 			}
 			tokio::time::sleep(LOOK).await;
 		}
-		Ok(Self { process, app, _files: files })
+		Ok(())
+	}
+
+	/// Ends it as a power cut would, and starts it again with the same data and ports.
+	pub async fn restart(&mut self) -> Result<()> {
+		self.process.kill()?;
+		self.process.ensure_no_panic()?;
+		self.process = Process::start("cuckoo-coordinator", &self.arguments)?;
+		self.wait_until_it_answers().await
 	}
 
 	/// What apps do with it.
@@ -277,13 +292,33 @@ pub struct Miner {
 	pub stash: String,
 	/// What it was started with.
 	arguments: Vec<String>,
-	_key: TempDir,
+	metrics: u16,
+	/// Its key and its data.
+	files: TempDir,
 }
 
 impl Miner {
 	/// Starts a miner for `candidate` that renders with the models in `models`.
 	pub fn start(node: &Node, candidate: &Candidate, models: &Path, more: &[&str]) -> Result<Self> {
-		let (key_dir, key) = key_file(candidate)?;
+		let (files, arguments, metrics) = Self::prepare(node, candidate, models, more)?;
+		Ok(Self {
+			process: Process::start("cuckoo-miner", &arguments)?,
+			stash: candidate.stash_account()?.to_string(),
+			arguments,
+			metrics,
+			files,
+		})
+	}
+
+	/// A folder for the key and the data of a miner, what to start it with, and the port of its metrics.
+	pub fn prepare(
+		node: &Node,
+		candidate: &Candidate,
+		models: &Path,
+		more: &[&str],
+	) -> Result<(TempDir, Vec<String>, u16)> {
+		let (files, key) = key_file(candidate)?;
+		let [metrics] = ports::free()?;
 		let mut arguments = vec![
 			"--chain".to_owned(),
 			node.url(),
@@ -291,14 +326,36 @@ impl Miner {
 			key,
 			"--models".into(),
 			models.display().to_string(),
+			"--data".into(),
+			files.path().join("data").display().to_string(),
+			"--metrics-listen".into(),
+			format!("127.0.0.1:{metrics}"),
 		];
 		arguments.extend(more.iter().map(ToString::to_string));
-		Ok(Self {
-			process: Process::start("cuckoo-miner", &arguments)?,
-			stash: candidate.stash_account()?.to_string(),
-			arguments,
-			_key: key_dir,
-		})
+		Ok((files, arguments, metrics))
+	}
+
+	/// What it tells Prometheus now: the value of the line that starts like this, `None` where there is no
+	/// such line.
+	pub async fn metric(&self, line: &str) -> Result<Option<f64>> {
+		let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+		let text = reqwest::get(url).await?.error_for_status()?.text().await?;
+		let value = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+		Ok(value)
+	}
+
+	/// What `cuckoo-miner history --json` prints.
+	pub async fn history(&self) -> Result<serde_json::Value> {
+		let data = self.data().display().to_string();
+		let command = ["history", "--json", "--data", &data];
+		let ended = process::run("cuckoo-miner", command, PATIENCE).await?;
+		ensure!(ended.status.success(), "{ended:?}");
+		Ok(serde_json::from_str(&ended.stdout)?)
+	}
+
+	/// Where it keeps its receipts.
+	pub fn data(&self) -> PathBuf {
+		self.files.path().join("data")
 	}
 
 	/// What `cuckoo-miner doctor` prints of a machine that may mine.

@@ -143,6 +143,14 @@ impl Process {
 		}
 	}
 
+	/// How much memory it has in use now, in bytes.
+	pub fn resident_bytes(&self) -> Result<u64> {
+		let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+		let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+		let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+		Ok(kibibytes.context("the system does not tell how much memory it has")? * 1024)
+	}
+
 	/// Presses Ctrl-C, so to say.
 	pub fn interrupt(&self) -> Result<()> {
 		interrupt(&self.child).with_context(|| format!("cannot interrupt {}", self.name))

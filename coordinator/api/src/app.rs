@@ -2,6 +2,7 @@
 
 use crate::amount::Amount;
 use crate::assignment::AssignmentProof;
+use crate::miner::{DeviceReport, MinerStanding, SpeedReport};
 use crate::task::{TaskId, TaskRequest, TaskStatus};
 use jsonrpsee::{core::SubscriptionResult, proc_macros::rpc, types::ErrorObjectOwned};
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,13 @@ pub struct MinerView {
 	pub tasks_done: u64,
 	/// Leases that it lost or gave back with a fault since the coordinator started.
 	pub tasks_failed: u64,
+	/// How its draws went.
+	#[serde(flatten)]
+	pub standing: MinerStanding,
+	/// What it says that it renders on; empty while not connected.
+	pub devices: Vec<DeviceReport>,
+	/// How fast it says that it is; empty while not connected.
+	pub speeds: Vec<SpeedReport>,
 }
 
 /// What a task would take if it were offered now.

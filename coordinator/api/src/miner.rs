@@ -20,6 +20,10 @@ pub const MAX_POLL_SECONDS: u64 = 10;
 pub const MAX_SLOTS: u32 = 64;
 /// Most models that one miner may serve.
 pub const MAX_MODELS: usize = 64;
+/// Most devices that one miner may name.
+pub const MAX_DEVICES: usize = 64;
+/// Longest name of a device, in bytes.
+pub const DEVICE_NAME_BYTES: usize = 128;
 /// Largest picture that may be uploaded, in bytes.
 pub const MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -51,7 +55,7 @@ pub struct ModelOffer {
 }
 
 /// What a miner says of itself when it logs in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Login {
 	/// Tasks that it can hold at once, 1 to [`MAX_SLOTS`].
@@ -60,6 +64,43 @@ pub struct Login {
 	pub models: Vec<ModelOffer>,
 	/// Program and version.
 	pub software: String,
+	/// What it renders on, at most [`MAX_DEVICES`].
+	#[serde(default)]
+	pub devices: Vec<DeviceReport>,
+	/// How fast it renders with its models, as far as it has measured that.
+	#[serde(default)]
+	pub speeds: Vec<SpeedReport>,
+}
+
+/// A device of a miner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceReport {
+	/// Product name, at most [`DEVICE_NAME_BYTES`] bytes.
+	pub name: String,
+	/// Memory for models and rendering, in MiB; 0 if unknown.
+	pub memory_mib: u64,
+}
+
+/// The speed of one device of a miner with a model at its own size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpeedReport {
+	/// Name of the model.
+	pub model: String,
+	/// Thousandths of work units a second (pixels × steps / 2^20).
+	pub milliunits_per_second: u64,
+}
+
+/// How the draws of a coordinator went for a miner since both were there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MinerStanding {
+	/// How often it was drawn.
+	pub drawn: u64,
+	/// How often it would be drawn on average: the sum of its chances, its weight / the weights of all
+	/// eligible miners, over all draws in which it was eligible.
+	pub expected: f64,
 }
 
 /// The answer to a login.
@@ -212,6 +253,10 @@ pub trait MinerApi {
 	/// Gives a task back.
 	#[method(name = "fail")]
 	async fn fail(&self, session: String, report: FailureReport) -> Result<(), ErrorObjectOwned>;
+
+	/// How the draws went for this miner.
+	#[method(name = "standing")]
+	async fn standing(&self, session: String) -> Result<MinerStanding, ErrorObjectOwned>;
 
 	/// Ends the session; leases that it still holds are given back without fault.
 	#[method(name = "logout")]

@@ -146,7 +146,7 @@ mod tests {
 	const NOW: u64 = 1_700_000_000_000;
 
 	fn login() -> Login {
-		Login { slots: 1, models: vec![], software: "test".into() }
+		Login { slots: 1, software: "test".into(), ..Login::default() }
 	}
 
 	fn sealed() -> Signed<Login> {

@@ -55,7 +55,7 @@ impl Coordinator {
 		scheduler.set_registry(&registry, 0, &mut rng);
 		for miner in registry.miners {
 			let models = vec![ModelOffer { name: MODEL.into(), digest: "ab".repeat(32) }];
-			let login = Login { slots: MAX_SLOTS, models, software: String::new() };
+			let login = Login { slots: MAX_SLOTS, models, ..Login::default() };
 			scheduler.connect(miner.operator, login, 0, &mut rng).expect("it is registered");
 		}
 		let (journal, _) = Journal::start(Box::new(store), &[], durability);

@@ -4,6 +4,7 @@ use super::sum_tree::SumTree;
 use super::uniform::uniform_below;
 use cuckoo_coordinator_api::assignment::MinerSet;
 use rand::RngCore;
+use std::collections::HashMap;
 
 /// The miners that serve one model, are live and have a free slot, with their weights. Each goes by its
 /// place among all active miners, in the order of their operators' public keys.
@@ -11,6 +12,11 @@ use rand::RngCore;
 pub struct Pool {
 	tree: SumTree,
 	members: MinerSet,
+	/// The sum of 1 / the sum of weights over all draws so far: a miner that was eligible in all of them
+	/// with weight w would be drawn w times as often on average.
+	draws: f64,
+	/// By place: what is to be subtracted from that, for draws in which a miner was not eligible.
+	missed: HashMap<usize, f64>,
 }
 
 /// Who was drawn, and how.
@@ -27,16 +33,30 @@ pub struct Drawn {
 }
 
 impl Pool {
-	/// Puts a miner in, or changes its weight.
-	pub fn set(&mut self, place: usize, weight: u128) {
+	/// Puts a miner in, or changes its weight. Returns how often it was to be expected in draws with the
+	/// weight that it had before.
+	pub fn set(&mut self, place: usize, weight: u128) -> f64 {
+		let expected = self.expected(place);
 		self.tree.set(place, weight);
 		self.members.set(place, true);
+		self.missed.insert(place, self.draws);
+		expected
 	}
 
-	/// Takes a miner out, if it is in.
-	pub fn remove(&mut self, place: usize) {
+	/// Takes a miner out, if it is in. Returns how often it was to be expected in draws since it came in.
+	pub fn remove(&mut self, place: usize) -> f64 {
+		let expected = self.expected(place);
 		self.tree.set(place, 0);
 		self.members.set(place, false);
+		self.missed.remove(&place);
+		expected
+	}
+
+	/// How often a miner was to be expected in draws since it came in or its weight changed: the sum of
+	/// its chances. In time O(log n), as all here, since chances are w × (1 / W₁ + 1 / W₂ + …).
+	pub fn expected(&self, place: usize) -> f64 {
+		let missed = self.missed.get(&place);
+		missed.map_or(0.0, |missed| self.tree.weight(place) as f64 * (self.draws - missed))
 	}
 
 	/// Whether nobody is in it.
@@ -68,6 +88,14 @@ impl Pool {
 			eligible.set(*place, false);
 		}
 		let total = self.tree.total();
+		if total > 0 {
+			let chance = 1.0 / total as f64;
+			self.draws += chance;
+			// A miner named twice has no weight the second time.
+			for (place, _) in restore.iter().filter(|(_, weight)| *weight > 0) {
+				*self.missed.entry(*place).or_default() += chance;
+			}
+		}
 		let drawn = (total > 0).then(|| {
 			let point = uniform_below(total, &mut randomness());
 			let place = self.tree.leaf_at(point).expect("the point is below the total; qed");
@@ -110,6 +138,30 @@ mod tests {
 			seen.insert(drawn.place);
 		}
 		assert_eq!(seen, [1, 3].into());
+	}
+
+	/// Over draws with changing weights, members and exclusions.
+	#[test]
+	fn what_is_expected_is_the_sum_of_the_chances() {
+		let mut rng = ChaCha20Rng::seed_from_u64(5);
+		let mut pool = Pool::default();
+		let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found}");
+		pool.set(1, 10);
+		pool.set(2, 30);
+		for _ in 0..3 {
+			pool.draw(&[], || &mut rng).unwrap();
+		}
+		pool.draw(&[2, 2], || &mut rng).unwrap();
+		close(pool.expected(1), 3.0 * 0.25 + 1.0);
+		close(pool.expected(2), 3.0 * 0.75);
+		close(pool.set(1, 90), 1.75);
+		assert_eq!(pool.draw(&[1, 2], || &mut rng), None);
+		pool.draw(&[], || &mut rng).unwrap();
+		close(pool.remove(2), 3.0 * 0.75 + 0.25);
+		pool.draw(&[], || &mut rng).unwrap();
+		close(pool.remove(1), 0.75 + 1.0);
+		close(pool.expected(1), 0.0);
+		close(pool.expected(7), 0.0);
 	}
 
 	#[test]

@@ -49,7 +49,7 @@ impl Case {
 			if round == 0 {
 				for n in 1..=3 {
 					let models = vec![ModelOffer { name: "m".into(), digest: "ab".repeat(32) }];
-					let login = Login { slots: 64, models, software: String::new() };
+					let login = Login { slots: 64, models, ..Login::default() };
 					scheduler.connect(Operator([n; 32]), login, 0, &mut rng).unwrap();
 				}
 			}

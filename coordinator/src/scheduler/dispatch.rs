@@ -127,6 +127,7 @@ impl Scheduler {
 		let expires = now + pickup;
 		self.timers.set(expires, Timer::Lease(id.clone()));
 		task.hold = Some(Hold { miner: operator, expires, lasts: pickup, phase: Phase::Assigned });
+		miner.drawn += 1;
 		miner.leases.insert(id.clone());
 		miner.to_pick_up.push_back(id.clone());
 		self.publish(id, What::Leased(lease), Some(draw), now);

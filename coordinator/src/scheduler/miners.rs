@@ -3,16 +3,17 @@
 use super::speed::Speeds;
 use super::timers::Timer;
 use super::{Millis, Scheduler};
+use crate::assignment::pool::Pool;
 use crate::registry::{MinerRegistration, Operator, RegistrySnapshot};
 use cuckoo_coordinator_api::{
 	app::MinerView,
 	error::{Code, Refusal},
-	miner::{Login, ModelOffer},
+	miner::{DeviceReport, Login, MinerStanding, ModelOffer, SpeedReport},
 	task::TaskId,
 };
 use rand::RngCore;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// A miner that is registered or still holds something.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(super) struct Miner {
 	pub(super) speeds: Speeds,
 	pub(super) tasks_done: u64,
 	pub(super) tasks_failed: u64,
+	/// How often it was drawn.
+	pub(super) drawn: u64,
+	/// How often it was to be expected, without what its pools still count.
+	expected: f64,
 }
 
 /// The active miners by name.
@@ -65,6 +70,8 @@ impl Roll {
 struct Link {
 	slots: usize,
 	models: Vec<ModelOffer>,
+	devices: Vec<DeviceReport>,
+	speeds: Vec<SpeedReport>,
 	last_heard: Millis,
 	live: bool,
 	/// Whether it has polled since it last let a lease lie.
@@ -95,6 +102,8 @@ impl Miner {
 			speeds: Speeds::default(),
 			tasks_done: 0,
 			tasks_failed: 0,
+			drawn: 0,
+			expected: 0.0,
 		}
 	}
 
@@ -141,7 +150,15 @@ impl Miner {
 		}
 	}
 
-	fn view(&self, total_stake: u128) -> MinerView {
+	fn standing(&self, pools: &HashMap<String, Pool>) -> MinerStanding {
+		let models = self.link.iter().flat_map(|link| &link.models);
+		let pools = models.filter_map(|offer| pools.get(&offer.name));
+		let counted: f64 = pools.map(|pool| pool.expected(self.place)).sum();
+		let counted = if self.pooled.is_some() { counted } else { 0.0 };
+		MinerStanding { drawn: self.drawn, expected: self.expected + counted }
+	}
+
+	fn view(&self, total_stake: u128, pools: &HashMap<String, Pool>) -> MinerView {
 		let registration = &self.registration;
 		let share =
 			if total_stake == 0 { 0.0 } else { registration.weight as f64 / total_stake as f64 };
@@ -162,6 +179,9 @@ impl Miner {
 				.collect(),
 			tasks_done: self.tasks_done,
 			tasks_failed: self.tasks_failed,
+			standing: self.standing(pools),
+			devices: self.link.iter().flat_map(|link| link.devices.clone()).collect(),
+			speeds: self.link.iter().flat_map(|link| link.speeds.clone()).collect(),
 		}
 	}
 }
@@ -220,6 +240,13 @@ impl Scheduler {
 		self.roll = Roll { block: *block, block_hash: *block_hash, era: *era, miners };
 		if !moved {
 			return;
+		}
+		for miner in self.miners.values_mut().filter(|miner| miner.pooled.is_some()) {
+			for offer in miner.link.iter().flat_map(|link| &link.models) {
+				if let Some(pool) = self.pools.get_mut(&offer.name) {
+					miner.expected += pool.remove(miner.place);
+				}
+			}
 		}
 		self.pools.clear();
 		for (place, operator) in self.roll.miners.iter().enumerate() {
@@ -286,6 +313,8 @@ impl Scheduler {
 		miner.link = Some(Link {
 			slots: login.slots as usize,
 			models: login.models,
+			devices: login.devices,
+			speeds: login.speeds,
 			last_heard: now,
 			live: true,
 			polling: true,
@@ -401,13 +430,13 @@ impl Scheduler {
 		if miner.pooled != pooled {
 			for model in models() {
 				let pool = self.pools.entry(model.clone()).or_default();
-				match pooled {
+				miner.expected += match pooled {
 					Some(weight) => {
-						pool.set(miner.place, weight);
 						self.dirty.insert(model.clone());
+						pool.set(miner.place, weight)
 					},
 					None => pool.remove(miner.place),
-				}
+				};
 				if pool.is_empty() {
 					self.pools.remove(model);
 				}
@@ -432,7 +461,13 @@ impl Scheduler {
 			key(a).cmp(&key(b)).then_with(|| a.stash().cmp(b.stash()))
 		});
 		let total = miners.iter().map(|miner| miner.registration.weight).sum();
-		miners.into_iter().map(|miner| miner.view(total)).collect()
+		miners.into_iter().map(|miner| miner.view(total, &self.pools)).collect()
+	}
+
+	/// How the draws went for a miner.
+	pub fn standing(&self, operator: &Operator) -> MinerStanding {
+		let miner = self.miners.get(operator);
+		miner.map(|miner| miner.standing(&self.pools)).unwrap_or_default()
 	}
 
 	/// How many miners are live.

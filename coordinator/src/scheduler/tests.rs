@@ -40,7 +40,7 @@ pub(super) fn login(slots: u32, models: &[&str]) -> Login {
 		.iter()
 		.map(|name| ModelOffer { name: (*name).to_owned(), digest: "ab".repeat(32) })
 		.collect();
-	Login { slots, models, software: "test".into() }
+	Login { slots, models, software: "test".into(), ..Login::default() }
 }
 
 pub(super) fn request(model: Option<&str>) -> TaskRequest {

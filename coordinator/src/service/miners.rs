@@ -11,8 +11,8 @@ use crate::store::{Entry, Evidence, Upload};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	miner::{
-		Assignment, FailureReport, Heartbeat, Login, Session, TaskResult, MAX_MODELS,
-		MAX_POLL_SECONDS, MAX_SLOTS,
+		Assignment, FailureReport, Heartbeat, Login, MinerStanding, Session, TaskResult,
+		DEVICE_NAME_BYTES, MAX_DEVICES, MAX_MODELS, MAX_POLL_SECONDS, MAX_SLOTS,
 	},
 	signing::{hex_array, Signed},
 	task::{TaskId, TaskSpec, TaskState, MODEL_BYTES},
@@ -117,6 +117,14 @@ impl Service {
 				return Ok(None);
 			}
 		}
+	}
+
+	/// How the draws went for a miner.
+	pub fn standing(&self, token: &str) -> Result<MinerStanding, Refusal> {
+		self.with(|state, _| {
+			let operator = state.operator(token)?;
+			Ok(state.scheduler.standing(&operator))
+		})
 	}
 
 	/// Keeps a lease; see [`Scheduler::heartbeat`](crate::scheduler::Scheduler::heartbeat).
@@ -371,6 +379,20 @@ fn checked(mut login: Login) -> Result<Login, Refusal> {
 		let count = login.models.len();
 		return invalid(format!("{count} models are offered; it must be 1 to {MAX_MODELS}"));
 	}
+	if login.devices.len() > MAX_DEVICES {
+		return invalid(format!("at most {MAX_DEVICES} devices may be named"));
+	}
+	if login.devices.iter().any(|device| device.name.len() > DEVICE_NAME_BYTES) {
+		return invalid(format!("the name of a device must have at most {DEVICE_NAME_BYTES} bytes"));
+	}
+	let offered: HashSet<&str> = login.models.iter().map(|model| &*model.name).collect();
+	if let Some(speed) = login.speeds.iter().find(|speed| !offered.contains(&*speed.model)) {
+		let model = speed.model.chars().take(MODEL_BYTES).collect::<String>();
+		return invalid(format!("a speed is told for {model:?}, which is not offered"));
+	}
+	if login.speeds.len() > login.models.len() {
+		return invalid("a model has several speeds".into());
+	}
 	if login.software.len() > MAX_SOFTWARE_BYTES {
 		return invalid(format!("software must have at most {MAX_SOFTWARE_BYTES} bytes"));
 	}
@@ -394,12 +416,18 @@ fn checked(mut login: Login) -> Result<Login, Refusal> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use cuckoo_coordinator_api::miner::ModelOffer;
+	use cuckoo_coordinator_api::miner::{DeviceReport, ModelOffer, SpeedReport};
 
 	#[test]
 	fn what_a_miner_says_of_itself_is_checked() {
 		let offer = |name: &str| ModelOffer { name: name.into(), digest: "AB".repeat(32) };
-		let good = Login { slots: 1, models: vec![offer("m")], software: "s".into() };
+		let good = Login {
+			slots: 1,
+			models: vec![offer("m")],
+			software: "s".into(),
+			devices: vec![DeviceReport { name: "GPU".into(), memory_mib: 8192 }],
+			speeds: vec![SpeedReport { model: "m".into(), milliunits_per_second: 700 }],
+		};
 		assert_eq!(checked(good.clone()).unwrap().models[0].digest, "ab".repeat(32));
 		let refused = |change: &dyn Fn(&mut Login)| {
 			let mut login = good.clone();
@@ -416,5 +444,9 @@ mod tests {
 		assert!(refused(&|l| l.models[0].name.clear()).contains("model name"));
 		assert!(refused(&|l| l.models[0].digest = "xyz".into()).contains("hexadecimal"));
 		assert!(refused(&|l| l.software = "x".repeat(129)).contains("software"));
+		assert!(refused(&|l| l.devices = vec![l.devices[0].clone(); 65]).contains("64 devices"));
+		assert!(refused(&|l| l.devices[0].name = "x".repeat(129)).contains("name of a device"));
+		assert!(refused(&|l| l.speeds[0].model = "n".into()).contains("not offered"));
+		assert!(refused(&|l| l.speeds = vec![l.speeds[0].clone(); 2]).contains("several speeds"));
 	}
 }

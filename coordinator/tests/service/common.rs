@@ -287,7 +287,7 @@ pub fn audience() -> Audience {
 /// What the miners of these tests say of themselves.
 pub fn login() -> Login {
 	let model = ModelOffer { name: MODEL.into(), digest: "5a".repeat(32) };
-	Login { slots: 1, models: vec![model], software: "test".into() }
+	Login { slots: 1, models: vec![model], software: "test".into(), ..Login::default() }
 }
 
 /// A request for a small picture.

@@ -102,6 +102,9 @@ pub enum LoadError {
 		/// The device.
 		device: Device,
 	},
+	/// The directory holds another model than before.
+	#[error("the files of {} have changed since the model was loaded first", .0.display())]
+	Changed(PathBuf),
 	/// The tensor library failed in another way.
 	#[error("cannot build the model from {}: {message}", .path.display())]
 	Compute {

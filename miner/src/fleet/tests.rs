@@ -4,8 +4,9 @@
 use super::*;
 use crate::{
 	fake_coordinator::{FakeCoordinator, GENESIS},
+	history::{self, Event, History, Outcome},
 	models,
-	worker::{tests::puppet, Worker},
+	worker::{tests::puppet, Workers},
 };
 use cuckoo_chain_client::{BlockRef, Candidate, Role};
 use cuckoo_coordinator_api::miner::{Challenge, FailureReason, ModelOffer};
@@ -18,6 +19,8 @@ struct Mining {
 	registry: watch::Sender<Arc<Registry>>,
 	phase: watch::Sender<Phase>,
 	task: JoinHandle<anyhow::Result<()>>,
+	context: Arc<Context>,
+	data: tempfile::TempDir,
 }
 
 /// A registry in which this miner and these coordinators are registered.
@@ -44,18 +47,22 @@ fn registry(coordinators: &[&FakeCoordinator]) -> Arc<Registry> {
 }
 
 fn mine_with(
-	worker: Worker,
+	workers: Workers,
 	models: Vec<ModelOffer>,
 	count: usize,
 	coordinators: &[&FakeCoordinator],
 ) -> Mining {
-	let context = Context::new(dev::bob(), GENESIS, models, 1, worker);
+	let data = tempfile::tempdir().unwrap();
+	let history = History::open(data.path().into()).unwrap();
+	let stash = AccountId32([3; 32]);
+	let context =
+		Arc::new(Context::new(dev::bob(), stash, GENESIS, models, vec![], 1, workers, history));
 	let selection = Selection { count, only: vec![], blocked: BTreeSet::new() };
 	let (registry, registry_receiver) = watch::channel(registry(coordinators));
 	let (phase, phase_receiver) = watch::channel(Phase::Work);
-	let fleet = Fleet::new(Arc::new(context), selection);
+	let fleet = Fleet::new(Arc::clone(&context), selection);
 	let task = tokio::spawn(fleet.run(registry_receiver, phase_receiver));
-	Mining { registry, phase, task }
+	Mining { registry, phase, task, context, data }
 }
 
 fn mine(count: usize, coordinators: &[&FakeCoordinator]) -> Mining {
@@ -68,9 +75,15 @@ impl Mining {
 		timeout(Duration::from_secs(20), self.task).await.expect("the miner ends").unwrap()
 	}
 
-	async fn drained(self) {
+	/// The folder with its history.
+	async fn drained(self) -> tempfile::TempDir {
 		self.phase.send_replace(Phase::Drain);
-		self.ends().await.expect("it leaves in peace");
+		timeout(Duration::from_secs(20), self.task)
+			.await
+			.expect("the miner ends")
+			.unwrap()
+			.expect("it leaves in peace");
+		self.data
 	}
 }
 
@@ -79,13 +92,14 @@ async fn a_task_is_rendered_uploaded_and_signed() {
 	let dir = tempfile::tempdir().unwrap();
 	let model = dir.path().join("plumbing");
 	untrained::write(&model, 1).unwrap();
-	let path = dir.path().to_owned();
-	let (worker, infos) = Worker::start(move || models::load(&path, Device::Cpu)).unwrap();
-	let offers = models::offers(&infos);
+	let entries = models::entries(dir.path()).unwrap();
+	let set_up = move |device| models::load(&entries, device, u64::MAX);
+	let (workers, infos) = Workers::start(&[Device::Cpu], set_up).unwrap();
+	let offers = models::offers(&infos[0]);
 	let fake = FakeCoordinator::start([9; 32]).await;
 	let id = fake.give_for("plumbing", "a red bird");
 	let spec = fake.state().tasks[0].spec.clone();
-	let mining = mine_with(worker, offers.clone(), 3, &[&fake]);
+	let mining = mine_with(workers, offers.clone(), 3, &[&fake]);
 
 	fake.until("a result", |state| state.results.len() == 1).await;
 	{
@@ -104,8 +118,33 @@ async fn a_task_is_rendered_uploaded_and_signed() {
 		assert_eq!(result.pictures.len(), 1);
 		assert_eq!(result.pictures[0].digest.len(), 64);
 	}
-	mining.drained().await;
+	let data = mining.drained().await;
 	assert_eq!(fake.state().logouts, 1);
+	let (entries, _) = history::read(data.path()).unwrap();
+	let [receipt, end] = &entries[..] else { panic!("{entries:?}") };
+	let Event::Receipt { signed, .. } = &receipt.event else { panic!("{receipt:?}") };
+	assert!(signed.to_string().contains(id.as_str()), "{signed}");
+	let Event::End { task, outcome, pictures, .. } = &end.event else { panic!("{end:?}") };
+	assert_eq!((task.as_str(), *outcome, *pictures), (id.as_str(), Outcome::Done, 1));
+}
+
+#[tokio::test]
+async fn a_model_that_breaks_is_not_offered_any_more() {
+	let fake = FakeCoordinator::start([9; 32]).await;
+	let offer = |name: &str| ModelOffer { name: name.into(), digest: "00".repeat(32) };
+	let offers = vec![offer("broken"), offer("puppet")];
+	let mining = mine_with(puppet(), offers, 1, &[&fake]);
+	fake.give_for("broken", "x");
+	fake.until("a failure", |state| state.failures.len() == 1).await;
+	assert_eq!(fake.state().failures[0].reason, FailureReason::ModelMissing);
+	fake.until("a new login", |state| state.logins.len() == 2).await;
+	assert_eq!(fake.state().logins[1].0.models, [offer("puppet")]);
+	fake.give("x");
+	fake.until("a result", |state| state.results.len() == 1).await;
+	// Without any model there is nothing to do.
+	mining.context.withdraw("puppet");
+	let error = mining.ends().await.unwrap_err().to_string();
+	assert!(error.contains("no model is left"), "{error}");
 }
 
 #[tokio::test]

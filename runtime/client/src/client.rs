@@ -158,6 +158,21 @@ impl ChainClient {
 		Ok(view.map(Into::into))
 	}
 
+	/// What `stash` can claim now for its own stake and commission, in planck.
+	pub async fn pending_reward(
+		&self,
+		stash: &subxt::utils::AccountId32,
+	) -> Result<u128, ChainError> {
+		let at_block = self.at_finalized().await?;
+		let question = cuckoo::runtime_apis().staking_api().pending_rewards(*stash);
+		let rewards = answer("what can be claimed", &at_block, async {
+			at_block.runtime_apis().call(question).await
+		})
+		.await?;
+		let own = rewards.iter().filter(|reward| reward.candidate == *stash);
+		Ok(own.map(|reward| reward.amount).sum())
+	}
+
 	/// Signs `call`, sends it, and waits until it is in a finalized block. Answers with its events
 	/// if the chain carried it out there.
 	pub async fn submit<Call: tx::Payload>(

@@ -4,7 +4,7 @@ use crate::{
 	amount::{format_cai, parse_cai},
 	certificate::{self, CertificateError},
 	consent::{self, Info, Registration},
-	keys::{self, KeyError},
+	keys::{self, KeyError, Password},
 	parse_account, AccountId32, ChainClient, ChainError, Keypair, Role,
 };
 use clap::{Args, Subcommand};
@@ -19,17 +19,26 @@ pub const LOCAL_NODE: &str = "ws://127.0.0.1:9944";
 /// What can be done with operator keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-	/// Make a new key and write its secret phrase to a new file that only you can read.
-	Generate {
+	/// Make a new key and write it, encrypted with a password, to a new file that only you can read.
+	New {
 		/// The file; one that exists is left as it is.
 		#[arg(long, value_name = "FILE")]
 		out: PathBuf,
+		/// The password.
+		#[command(flatten)]
+		password: Password,
+		/// Without a password: whoever reads the file has the key. It holds the secret phrase.
+		#[arg(long, conflicts_with = "password_file")]
+		unencrypted: bool,
 	},
 	/// Show address and public key of the key in a file.
 	Show {
 		/// The file.
 		#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
 		key: PathBuf,
+		/// Its password.
+		#[command(flatten)]
+		password: Password,
 	},
 	/// Print the proof that the key agrees to be the operator of a stash, and the whole
 	/// `staking.register` call with it, to be pasted into polkadot.js Apps.
@@ -48,6 +57,9 @@ pub struct ProveArgs {
 	/// File with the secret of the operator account.
 	#[arg(long, env = "CUCKOO_KEY", value_name = "FILE")]
 	pub key: PathBuf,
+	/// Its password.
+	#[command(flatten)]
+	pub password: Password,
 	/// validator, miner or coordinator [default: what this program is].
 	#[arg(long, value_name = "ROLE")]
 	pub role: Option<Role>,
@@ -99,11 +111,12 @@ pub async fn run(
 	out: &mut impl Write,
 ) -> Result<(), KeyCommandError> {
 	match command {
-		KeyCommand::Generate { out: path } => {
-			show(&path, &keys::create(&path)?, out)?;
-			writeln!(out, "\nKeep a copy of this file in a safe place: nobody can make it anew.")?;
+		KeyCommand::New { out: path, password, unencrypted } => {
+			show(&path, &keys::create(&path, (!unencrypted).then_some(&password))?, out)?;
+			let what = if unencrypted { "this file" } else { "this file and its password" };
+			writeln!(out, "\nKeep a copy of {what} in a safe place: nobody can make it anew.")?;
 		},
-		KeyCommand::Show { key } => show(&key, &keys::load(&key)?, out)?,
+		KeyCommand::Show { key, password } => show(&key, &keys::load(&key, &password)?, out)?,
 		KeyCommand::Prove(args) => prove(args, role, out).await?,
 	}
 	Ok(())
@@ -116,7 +129,7 @@ fn show(path: &Path, key: &Keypair, out: &mut impl Write) -> io::Result<()> {
 }
 
 async fn prove(args: ProveArgs, role: Role, out: &mut impl Write) -> Result<(), KeyCommandError> {
-	let ProveArgs { stash, chain, key, role: asked, self_stake, .. } = args;
+	let ProveArgs { stash, chain, key, password, role: asked, self_stake, .. } = args;
 	let ProveArgs { name, contact, endpoints, certificate, .. } = args;
 	let role = asked.unwrap_or(role);
 	if role == Role::Coordinator && endpoints.is_empty() {
@@ -126,7 +139,7 @@ async fn prove(args: ProveArgs, role: Role, out: &mut impl Write) -> Result<(), 
 		Some(path) => Some(certificate::fingerprint(&certificate::load(&path)?[0])),
 		None => None,
 	};
-	let key = keys::load(key)?;
+	let key = keys::load(key, &password)?;
 	let client = ChainClient::connect(&chain).await?;
 	let self_stake = match self_stake {
 		Some(self_stake) => self_stake,
@@ -203,14 +216,23 @@ mod tests {
 	}
 
 	#[tokio::test]
-	async fn a_generated_key_is_shown_alike_and_never_overwritten() {
+	async fn a_new_key_is_shown_alike_and_never_overwritten() {
 		let dir = tempfile::tempdir().unwrap();
-		let path = dir.path().join("key");
-		let made = output(KeyCommand::Generate { out: path.clone() }).await.unwrap();
-		let shown = output(KeyCommand::Show { key: path.clone() }).await.unwrap();
-		assert!(made.starts_with(&shown), "{made} does not start with {shown}");
-		let error = output(KeyCommand::Generate { out: path }).await.unwrap_err().to_string();
-		assert!(error.contains("exists"), "{error}");
+		let secret = dir.path().join("password");
+		std::fs::write(&secret, "correct horse").unwrap();
+		let password = Password { password_file: Some(secret) };
+		for unencrypted in [false, true] {
+			let path = dir.path().join(format!("key {unencrypted}"));
+			let new = |out| KeyCommand::New { out, password: password.clone(), unencrypted };
+			let made = output(new(path.clone())).await.unwrap();
+			let show = KeyCommand::Show { key: path.clone(), password: password.clone() };
+			let shown = output(show).await.unwrap();
+			assert!(made.starts_with(&shown), "{made} does not start with {shown}");
+			let error = output(new(path.clone())).await.unwrap_err().to_string();
+			assert!(error.contains("exists"), "{error}");
+			let words = std::fs::read_to_string(path).unwrap().split_whitespace().count();
+			assert_eq!(words == 12, unencrypted, "the phrase shows without a password alone");
+		}
 	}
 
 	#[tokio::test]

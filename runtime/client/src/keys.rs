@@ -1,13 +1,14 @@
 //! Files that hold the secret of an operator.
 //!
-//! A key file is one line: a secret URI as Substrate's tools write it, that is a phrase of 12 to 24
-//! words or `0x` and a seed of 64 hexadecimal digits, with or without a derivation (`//hard/soft`)
-//! and a password (`///password`) after it. Without phrase and seed (`//Alice`) it is a development
-//! key that everybody knows.
+//! A key file is a key encrypted with a password, as wallets export it (`keystore`), or one line: a secret
+//! URI as Substrate's tools write it, that is a phrase of 12 to 24 words or `0x` and a seed of 64
+//! hexadecimal digits, with or without a derivation (`//hard/soft`) and a password (`///password`) after
+//! it. Without phrase and seed (`//Alice`) it is a development key that everybody knows.
 //!
 //! Nobody but the owner may read the file of a real secret; a file that others can read is refused.
 
-use crate::write_new;
+use crate::{keystore, write_new};
+use clap::Args;
 use rand::{rngs::OsRng, RngCore};
 use schnorrkel::{
 	derive::{ChainCode, Derivation},
@@ -15,7 +16,7 @@ use schnorrkel::{
 };
 use std::{
 	fs::File,
-	io::{self, Read},
+	io::{self, IsTerminal as _, Read},
 	path::{Path, PathBuf},
 };
 use subxt_signer::{
@@ -24,7 +25,8 @@ use subxt_signer::{
 	DeriveJunction, ExposeSecret, SecretUri,
 };
 
-/// A key file is one line; what is longer than this many bytes is something else.
+/// Key files, and files with their passwords, are short; what is longer than this many bytes is something
+/// else.
 const MAX_BYTES: u64 = 4096;
 
 /// Entropy of a new phrase: 16 bytes make 12 words.
@@ -34,7 +36,7 @@ const ENTROPY_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
 	/// There is no such file.
-	#[error("there is no key file {}: check the path, or make one with `key generate`", path.display())]
+	#[error("there is no key file {}: check the path, or make one with `key new`", path.display())]
 	NotFound {
 		/// Where it was sought.
 		path: PathBuf,
@@ -59,8 +61,8 @@ pub enum KeyError {
 	},
 	/// The file holds no key.
 	#[error(
-		"the key file {} holds no key: {reason}; it must be one line with a secret phrase of 12 to \
-		24 words, or 0x and 64 hexadecimal digits",
+		"the key file {} holds no key: {reason}; it must be a key that `key new` has made or a wallet has \
+		exported, or one line with a secret phrase of 12 to 24 words or 0x and 64 hexadecimal digits",
 		path.display()
 	)]
 	Malformed {
@@ -69,6 +71,17 @@ pub enum KeyError {
 		/// What is wrong.
 		reason: String,
 	},
+	/// The file is encrypted and cannot be opened.
+	#[error("the key file {} is encrypted: {reason}", path.display())]
+	Locked {
+		/// The file.
+		path: PathBuf,
+		/// Why it cannot be opened.
+		reason: String,
+	},
+	/// There is no password.
+	#[error(transparent)]
+	Password(#[from] PasswordError),
 	/// A key file is never overwritten.
 	#[error("the file {} exists already and is left as it is: name another one", path.display())]
 	Exists {
@@ -85,6 +98,76 @@ pub enum KeyError {
 	},
 }
 
+/// Why there is no password. Each is one line that does not show it.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+	/// Nobody can be asked.
+	#[error(
+		"a password is needed and there is no terminal to ask for it: give a file with it by \
+		--password-file"
+	)]
+	NoTerminal,
+	/// The terminal fails.
+	#[error("cannot ask for the password: {0}")]
+	Terminal(io::Error),
+	/// The file cannot be read.
+	#[error("cannot read the password in {}: {error}", path.display())]
+	Read {
+		/// The file.
+		path: PathBuf,
+		/// Why.
+		error: io::Error,
+	},
+	/// There is a password of no length.
+	#[error("the password is empty")]
+	Empty,
+	/// Two different passwords.
+	#[error("the passwords are not the same: nothing was written")]
+	Different,
+}
+
+/// How to come to the password of an encrypted key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Password {
+	/// File with the password of an encrypted key (its first line) [default: ask on the terminal].
+	#[arg(long, env = "CUCKOO_PASSWORD_FILE", value_name = "FILE")]
+	pub password_file: Option<PathBuf>,
+}
+
+impl Password {
+	/// The password of the key in the file at `key`.
+	fn get(&self, key: &Path) -> Result<String, PasswordError> {
+		self.read(&format!("Password of {}: ", key.display()))
+	}
+
+	/// A password for a new key, which whoever is asked for it must repeat.
+	fn choose(&self) -> Result<String, PasswordError> {
+		let password = self.read("Password for the new key: ")?;
+		if self.password_file.is_none() && self.read("The same again: ")? != password {
+			return Err(PasswordError::Different);
+		}
+		Ok(password)
+	}
+
+	fn read(&self, question: &str) -> Result<String, PasswordError> {
+		let password = if let Some(path) = &self.password_file {
+			let mut text = String::new();
+			File::open(path)
+				.and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
+				.map_err(|error| PasswordError::Read { path: path.clone(), error })?;
+			text.lines().next().unwrap_or_default().to_owned()
+		} else if io::stdin().is_terminal() {
+			rpassword::prompt_password(question).map_err(PasswordError::Terminal)?
+		} else {
+			return Err(PasswordError::NoTerminal);
+		};
+		if password.is_empty() {
+			return Err(PasswordError::Empty);
+		}
+		Ok(password)
+	}
+}
+
 /// A new key, and the phrase of 12 words from which it can be restored.
 pub fn generate() -> (Mnemonic, Keypair) {
 	let mut entropy = [0; ENTROPY_BYTES];
@@ -94,27 +177,41 @@ pub fn generate() -> (Mnemonic, Keypair) {
 	(phrase, key)
 }
 
-/// Makes a new key and writes its phrase to a new file at `path` that only its owner can read. A file
-/// that exists is left as it is.
-pub fn create(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
+/// Makes a new key and writes it to a new file at `path` that only its owner can read: encrypted, or
+/// without a password as its phrase. A file that exists is left as it is.
+pub fn create(path: impl AsRef<Path>, password: Option<&Password>) -> Result<Keypair, KeyError> {
 	let path = path.as_ref();
+	// Before anybody is asked for a password.
+	if path.exists() {
+		return Err(KeyError::Exists { path: path.into() });
+	}
 	let (phrase, key) = generate();
-	write_new(path, 0o600, &format!("{phrase}\n")).map_err(|error| match error.kind() {
+	let text = match password {
+		Some(password) => {
+			let secret = for_draws(&phrase.to_string()).expect("a phrase of 12 words has a key; qed");
+			keystore::encrypt(&secret, &password.choose()?)
+		},
+		None => format!("{phrase}\n"),
+	};
+	write_new(path, 0o600, &text).map_err(|error| match error.kind() {
 		io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
 		_ => KeyError::Write { path: path.into(), error },
 	})?;
 	Ok(key)
 }
 
-/// Reads the key in the file at `path`.
-pub fn load(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
-	read(path.as_ref(), parse)
+/// Reads the key in the file at `path`; `password` is asked for it if it is encrypted.
+pub fn load(path: impl AsRef<Path>, password: &Password) -> Result<Keypair, KeyError> {
+	read(path.as_ref(), password, parse, keystore::signer)
 }
 
 /// Reads the key in the file at `path` in the form in which it evaluates verifiable random functions,
 /// which the one of [`load`] cannot. It is the same key.
-pub fn load_for_draws(path: impl AsRef<Path>) -> Result<schnorrkel::Keypair, KeyError> {
-	read(path.as_ref(), for_draws)
+pub fn load_for_draws(
+	path: impl AsRef<Path>,
+	password: &Password,
+) -> Result<schnorrkel::Keypair, KeyError> {
+	read(path.as_ref(), password, for_draws, keystore::for_draws)
 }
 
 /// The key of a secret URI, such as `//Alice`, in the form of [`load_for_draws`]. An error says what is
@@ -145,8 +242,13 @@ pub fn for_draws(uri: &str) -> Result<schnorrkel::Keypair, String> {
 	Ok(key)
 }
 
-/// Reads the file at `path`, of which `parse` makes the key.
-fn read<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result<K, KeyError> {
+/// Reads the file at `path`, of which `parse` makes the key, or `open` if it is encrypted.
+fn read<K>(
+	path: &Path,
+	password: &Password,
+	parse: impl FnOnce(&str) -> Result<K, String>,
+	open: impl FnOnce(&str, &str) -> Result<K, String>,
+) -> Result<K, KeyError> {
 	let malformed = |reason: &str| KeyError::Malformed { path: path.into(), reason: reason.into() };
 	let unreadable = |error: io::Error| match error.kind() {
 		io::ErrorKind::NotFound => KeyError::NotFound { path: path.into() },
@@ -167,6 +269,10 @@ fn read<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result
 	let line = text.trim();
 	if line.is_empty() {
 		return Err(malformed("it is empty"));
+	}
+	if line.starts_with('{') {
+		return open(line, &password.get(path)?)
+			.map_err(|reason| KeyError::Locked { path: path.into(), reason });
 	}
 	if line.lines().count() > 1 {
 		return Err(malformed("it has more than one line"));
@@ -219,6 +325,11 @@ mod tests {
 		(dir, path)
 	}
 
+	/// Nobody is asked in tests, as their input is no terminal.
+	fn no_password() -> Password {
+		Password { password_file: Some("/nonexistent".into()) }
+	}
+
 	fn set_mode(path: &Path, mode: u32) {
 		use std::os::unix::fs::PermissionsExt;
 		fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -227,7 +338,7 @@ mod tests {
 	/// The one line that is shown for a file with this content.
 	fn refusal(content: impl AsRef<[u8]>) -> String {
 		let (_dir, path) = file(content);
-		let message = load(&path).unwrap_err().to_string();
+		let message = load(&path, &no_password()).unwrap_err().to_string();
 		assert!(message.contains(path.to_str().unwrap()), "{message}");
 		assert_eq!(message.lines().count(), 1, "{message}");
 		message
@@ -244,8 +355,8 @@ mod tests {
 		] {
 			let (_dir, path) = file(&content);
 			let alice = dev::alice().public_key().0;
-			assert_eq!(load(&path).unwrap().public_key().0, alice, "{content}");
-			assert_eq!(load_for_draws(path).unwrap().public.to_bytes(), alice, "{content}");
+			assert_eq!(load(&path, &no_password()).unwrap().public_key().0, alice, "{content}");
+			assert_eq!(load_for_draws(path, &no_password()).unwrap().public.to_bytes(), alice, "{content}");
 		}
 	}
 
@@ -266,9 +377,30 @@ mod tests {
 		use std::os::unix::fs::PermissionsExt;
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("key");
-		let key = create(&path).unwrap();
+		let key = create(&path, None).unwrap();
 		assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-		assert_eq!(load(&path).unwrap().public_key().0, key.public_key().0);
+		assert_eq!(load(&path, &no_password()).unwrap().public_key().0, key.public_key().0);
+	}
+
+	#[test]
+	fn an_encrypted_key_opens_with_its_password_alone() {
+		let dir = tempfile::tempdir().unwrap();
+		let (path, secret) = (dir.path().join("key.json"), dir.path().join("password"));
+		fs::write(&secret, "correct horse\n").unwrap();
+		let password = Password { password_file: Some(secret.clone()) };
+		let key = create(&path, Some(&password)).unwrap();
+		assert_eq!(load(&path, &password).unwrap().public_key().0, key.public_key().0);
+		let for_draws = load_for_draws(&path, &password).unwrap();
+		assert_eq!(for_draws.public.to_bytes(), key.public_key().0);
+		assert!(matches!(create(&path, Some(&password)), Err(KeyError::Exists { .. })));
+
+		let refused = || load(&path, &password).unwrap_err().to_string();
+		fs::write(&secret, "wrong\n").unwrap();
+		assert!(refused().contains("password is not the right one"), "{}", refused());
+		fs::write(&secret, "\n").unwrap();
+		assert!(refused().contains("password is empty"), "{}", refused());
+		fs::remove_file(&secret).unwrap();
+		assert!(refused().contains("cannot read the password"), "{}", refused());
 	}
 
 	#[test]
@@ -280,7 +412,7 @@ mod tests {
 	#[test]
 	fn a_key_file_is_not_overwritten() {
 		let (_dir, path) = file("//Alice");
-		assert!(matches!(create(&path), Err(KeyError::Exists { .. })));
+		assert!(matches!(create(&path, None), Err(KeyError::Exists { .. })));
 		assert_eq!(fs::read(&path).unwrap(), b"//Alice");
 	}
 
@@ -288,9 +420,9 @@ mod tests {
 	fn a_file_that_cannot_be_opened_is_named() {
 		let dir = tempfile::tempdir().unwrap();
 		let missing = dir.path().join("missing");
-		assert!(matches!(load(&missing), Err(KeyError::NotFound { .. })));
-		assert!(matches!(create(missing.join("key")), Err(KeyError::Write { .. })));
-		assert!(load(dir.path()).unwrap_err().to_string().contains("directory"));
+		assert!(matches!(load(&missing, &no_password()), Err(KeyError::NotFound { .. })));
+		assert!(matches!(create(missing.join("key"), None), Err(KeyError::Write { .. })));
+		assert!(load(dir.path(), &no_password()).unwrap_err().to_string().contains("directory"));
 	}
 
 	#[test]
@@ -302,7 +434,6 @@ mod tests {
 		assert!(refusal([0xff, 0xfe]).contains("not text"));
 		assert!(refusal("0x1234").contains("64 hexadecimal digits"));
 		assert!(refusal(format!("0x{}", "zz".repeat(32))).contains("64 hexadecimal digits"));
-		assert!(refusal("{\"json\": true}").contains("not a secret phrase"));
 	}
 
 	#[test]
@@ -321,16 +452,16 @@ mod tests {
 		let (_dir, path) = file(phrase.to_string());
 		for mode in [0o640, 0o604, 0o660] {
 			set_mode(&path, mode);
-			assert!(matches!(load(&path), Err(KeyError::Exposed { .. })), "{mode:o}");
+			assert!(matches!(load(&path, &no_password()), Err(KeyError::Exposed { .. })), "{mode:o}");
 		}
 		set_mode(&path, 0o400);
-		assert_eq!(load(&path).unwrap().public_key().0, key.public_key().0);
+		assert_eq!(load(&path, &no_password()).unwrap().public_key().0, key.public_key().0);
 	}
 
 	#[test]
 	fn everybody_may_read_a_development_key() {
 		let (_dir, path) = file("//Alice");
 		set_mode(&path, 0o644);
-		assert!(load(&path).is_ok());
+		assert!(load(&path, &no_password()).is_ok());
 	}
 }

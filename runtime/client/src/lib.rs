@@ -19,6 +19,7 @@ pub mod consent;
 mod error;
 pub mod key_command;
 pub mod keys;
+mod keystore;
 mod new_file;
 mod registry;
 mod watch;

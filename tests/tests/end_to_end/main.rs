@@ -4,6 +4,7 @@ mod bad_input;
 mod demo;
 mod elections;
 mod encryption;
+mod miner;
 mod node;
 mod polkadot_js;
 mod upgrade;

@@ -202,6 +202,7 @@ async fn log_in(
 		slots: 1,
 		models: vec![ModelOffer { name: models::NAME.into(), digest: "00".repeat(32) }],
 		software: "end-to-end test".into(),
+		..Login::default()
 	};
 	let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
 	let signed = Signed::seal(operator, &audience, "miner_login", &challenge.nonce, now, &login);

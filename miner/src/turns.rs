@@ -1,0 +1,208 @@
+//! Whose turn it is: the miner's free slots go to its coordinators in proportion to their stake.
+//!
+//! While there are slots for all, every coordinator is asked for work all the time. When slots are
+//! scarce, they are given out by start-time fair queueing (Goyal, Vin and Cheng, 1996): each coordinator
+//! has a clock that a poll moves on by 1 / stake, and the slot goes to the one whose clock is furthest
+//! behind. One that did not wait for a while does not save up turns. Whatever the stakes, nobody waits
+//! longer than [`LONGEST_WAIT`], since a coordinator believes a miner dead that it does not hear of.
+
+use cuckoo_chain_client::AccountId32;
+use cuckoo_coordinator_api::miner::LIVE_SECONDS;
+use std::{
+	collections::BTreeMap,
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// How long a coordinator waits for its turn, at most, if a slot is free until then.
+const LONGEST_WAIT: Duration = Duration::from_secs(LIVE_SECONDS - 5);
+
+/// The slots of a miner, and who waits for one.
+pub struct Turns {
+	state: Mutex<State>,
+	changed: Notify,
+}
+
+struct State {
+	free: usize,
+	/// The clock of whom a slot was given last.
+	clock: f64,
+	lines: BTreeMap<AccountId32, Line>,
+}
+
+/// A coordinator, as long as it waits or its clock is ahead.
+#[derive(Clone, Copy)]
+struct Line {
+	/// Where its next turn starts.
+	start: f64,
+	/// By how much a turn moves it on.
+	cost: f64,
+	/// Since when it waits.
+	since: Option<Instant>,
+}
+
+/// A slot that is taken. Dropping it gives it back.
+pub struct Slot(Arc<Turns>);
+
+impl Turns {
+	/// With so many free slots.
+	pub fn new(slots: usize) -> Arc<Self> {
+		let state = State { free: slots, clock: 0.0, lines: BTreeMap::new() };
+		Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+	}
+
+	fn state(&self) -> MutexGuard<'_, State> {
+		self.state.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	/// Waits for a slot to ask the coordinator with this stash and stake (in planck) for work. `former`,
+	/// a slot with which it was asked before, is given back when it stands in line again, so that it has
+	/// the same chances as the others.
+	pub async fn next(
+		self: &Arc<Self>,
+		stash: AccountId32,
+		stake: u128,
+		former: Option<Slot>,
+	) -> Slot {
+		self.state().wait(stash, stake);
+		let waiting = Waiting { turns: self, stash };
+		drop(former);
+		loop {
+			let changed = self.changed.notified();
+			tokio::pin!(changed);
+			// From here on no change is missed.
+			changed.as_mut().enable();
+			if self.state().take(&stash) {
+				// There may be more of them for others.
+				drop(waiting);
+				return Slot(Arc::clone(self));
+			}
+			changed.await;
+		}
+	}
+}
+
+impl State {
+	fn wait(&mut self, stash: AccountId32, stake: u128) {
+		let clock = self.clock;
+		let line = self.lines.entry(stash).or_insert(Line { start: clock, cost: 0.0, since: None });
+		line.start = line.start.max(clock);
+		line.cost = 1.0 / (stake.max(1) as f64);
+		line.since = Some(Instant::now());
+	}
+
+	/// Whose turn is next.
+	fn first(&self) -> Option<AccountId32> {
+		let waiting = || {
+			self.lines.iter().filter_map(|(stash, line)| line.since.map(|since| (stash, line, since)))
+		};
+		let neglected = waiting()
+			.filter(|(_, _, since)| since.elapsed() >= LONGEST_WAIT)
+			.min_by_key(|(_, _, since)| *since);
+		let behind = || waiting().min_by(|(_, a, _), (_, b, _)| a.start.total_cmp(&b.start));
+		neglected.or_else(behind).map(|(stash, ..)| *stash)
+	}
+
+	/// Gives a slot to this one, if one is free and it is its turn.
+	fn take(&mut self, stash: &AccountId32) -> bool {
+		if self.free == 0 || self.first().as_ref() != Some(stash) {
+			return false;
+		}
+		self.free -= 1;
+		if let Some(line) = self.lines.get_mut(stash) {
+			self.clock = self.clock.max(line.start);
+			line.start += line.cost;
+			line.since = None;
+		}
+		// Clocks that were left behind say nothing any more.
+		let clock = self.clock;
+		self.lines.retain(|_, line| line.since.is_some() || line.start > clock);
+		true
+	}
+}
+
+/// A place in the line.
+struct Waiting<'a> {
+	turns: &'a Turns,
+	stash: AccountId32,
+}
+
+impl Drop for Waiting<'_> {
+	fn drop(&mut self) {
+		if let Some(line) = self.turns.state().lines.get_mut(&self.stash) {
+			line.since = None;
+		}
+		self.turns.changed.notify_waiters();
+	}
+}
+
+impl Drop for Slot {
+	fn drop(&mut self) {
+		self.0.state().free += 1;
+		self.0.changed.notify_waiters();
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use tokio::time::{sleep, timeout};
+
+	const CAI: u128 = 10u128.pow(18);
+
+	/// How often each coordinator is asked while so many slots go round for a minute. A poll takes two
+	/// seconds.
+	async fn polls(slots: usize, stakes: &[u128]) -> Vec<usize> {
+		let turns = Turns::new(slots);
+		let counts: Vec<_> = stakes.iter().map(|_| Arc::new(Mutex::new(0))).collect();
+		let links: Vec<_> = (0..stakes.len())
+			.map(|number| {
+				let (turns, count) = (Arc::clone(&turns), Arc::clone(&counts[number]));
+				let (stash, stake) = (AccountId32([number as u8; 32]), stakes[number] * CAI);
+				tokio::spawn(async move {
+					let mut slot = None;
+					loop {
+						slot = Some(turns.next(stash, stake, slot.take()).await);
+						*count.lock().unwrap() += 1;
+						sleep(Duration::from_secs(2)).await;
+					}
+				})
+			})
+			.collect();
+		sleep(Duration::from_mins(1)).await;
+		links.iter().for_each(tokio::task::JoinHandle::abort);
+		counts.iter().map(|count| *count.lock().unwrap()).collect()
+	}
+
+	#[tokio::test(start_paused = true)]
+	async fn scarce_slots_go_round_in_proportion_to_stake() {
+		let counts = polls(1, &[2_000_000, 6_000_000]).await;
+		assert_eq!(counts.iter().sum::<usize>(), 30, "{counts:?}");
+		assert!((7..=8).contains(&counts[0]), "{counts:?}");
+		let counts = polls(2, &[2_000_000, 3_000_000, 5_000_000]).await;
+		assert!((11..=13).contains(&counts[0]) && (17..=19).contains(&counts[1]), "{counts:?}");
+	}
+
+	#[tokio::test(start_paused = true)]
+	async fn slots_for_all_let_nobody_wait() {
+		assert_eq!(polls(2, &[2_000_000, 200_000_000]).await, [30, 30]);
+	}
+
+	#[tokio::test(start_paused = true)]
+	async fn the_smallest_is_asked_often_enough_to_know_that_the_miner_lives() {
+		let counts = polls(1, &[2_000_000, 900_000_000]).await;
+		assert!((5..=6).contains(&counts[0]), "{counts:?}");
+	}
+
+	#[tokio::test(start_paused = true)]
+	async fn who_gives_up_waiting_is_in_nobodys_way() {
+		let turns = Turns::new(1);
+		let [first, second] = [[1; 32], [2; 32]].map(AccountId32);
+		let slot = turns.next(first, 1, None).await;
+		let waits = timeout(Duration::from_secs(1), turns.next(second, 1, None)).await;
+		assert!(waits.is_err(), "there is one slot");
+		drop(slot);
+		timeout(Duration::from_secs(1), turns.next(first, 1, None)).await.expect("it is free");
+	}
+}
