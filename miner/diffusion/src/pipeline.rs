@@ -18,7 +18,8 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use std::{ops::ControlFlow, path::Path};
 
-/// How far a request has come. Reported after each denoising step.
+/// How far a request has come, as if its pictures were denoised one after the other. Reported after
+/// each denoising step; where pictures are denoised together, such a step is one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
 	/// The picture being denoised, from 0.
@@ -30,6 +31,28 @@ pub struct Progress {
 	/// Denoising steps of each picture.
 	pub steps: u32,
 }
+
+impl Progress {
+	/// After `done` ≥ 1 steps of all pictures together.
+	fn after(done: u32, images: u32, steps: u32) -> Self {
+		Self { image: (done - 1) / steps, images, step: (done - 1) % steps + 1, steps }
+	}
+}
+
+/// Pictures that are denoised together.
+struct Batch {
+	pictures: usize,
+	/// What each call of the UNet is to show: of the prompts, with a row for each picture.
+	conditions: Vec<Condition>,
+	/// Height and width of the latents.
+	size: (usize, usize),
+	guidance_scale: f32,
+	/// How many places look at once in attention, where that is bounded.
+	slice: Option<usize>,
+}
+
+/// The model's output for the samples of a batch, one picture after the other, at a timestep.
+type Predict<'a> = dyn Fn(&Batch, &[f32], f64) -> Result<Vec<f32>, RenderError> + 'a;
 
 /// A model on a device, ready to render.
 pub struct Pipeline {
@@ -104,8 +127,9 @@ impl Pipeline {
 	/// Renders the request on the calling thread (and, on the CPU, all cores), reporting each step
 	/// to `progress`, which may stop it.
 	///
-	/// Pictures are rendered one after the other: so none depends on how many come with it, and
-	/// the memory needed is that of one.
+	/// On the CPU pictures are rendered one after the other, so that none depends on how many come with
+	/// it. On a GPU as many as its memory holds are denoised together; where the memory is not enough
+	/// for one, attention is computed in slices.
 	///
 	/// # Errors
 	///
@@ -116,11 +140,29 @@ impl Pipeline {
 		request: &RenderRequest,
 		progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 	) -> Result<Vec<Picture>, RenderError> {
+		let together = match self.device {
+			Device::Cpu => 1,
+			Device::Cuda(_) => request.images as usize,
+		};
+		let predict =
+			|batch: &Batch, sample: &[f32], timestep| self.predict(batch, sample, timestep);
+		self.render_by(&predict, request, together, progress)
+	}
+
+	/// Renders the request by what `predict` says of at most so many pictures together.
+	fn render_by(
+		&self,
+		predict: &Predict,
+		request: &RenderRequest,
+		together: usize,
+		progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+	) -> Result<Vec<Picture>, RenderError> {
 		request.validate()?;
 		let factor = self.vae.factor();
 		multiple("width", request.width, factor as u32)?;
 		multiple("height", request.height, factor as u32)?;
-		let (height, width) = (request.height as usize / factor, request.width as usize / factor);
+		let size @ (height, width) =
+			(request.height as usize / factor, request.width as usize / factor);
 
 		// A scale of 1 is the prompt's own output.
 		let guided = (request.guidance_scale - 1.0).abs() > f32::EPSILON;
@@ -133,23 +175,22 @@ impl Pipeline {
 		let condition =
 			self.condition(negative, &request.prompt, (request.height, request.width))?;
 		let plan = request.sampler.plan(&self.schedule, request.steps as usize);
-		(0..request.images)
-			.map(|image| {
-				let mut on_step = |step, _: &[f32]| {
-					progress(Progress {
-						image,
-						images: request.images,
-						step: step as u32,
-						steps: request.steps,
-					})
-				};
-				let noise = PictureNoise::new(request.seed.wrapping_add(u64::from(image)));
-				let size = (height, width);
-				let scale = request.guidance_scale;
-				let latents = self.latents(&plan, &noise, &condition, scale, size, &mut on_step)?;
-				self.decode(latents, size)
-			})
-			.collect()
+		let images = request.images as usize;
+		let latents = memory::in_batches(images, together, |pictures, slice| {
+			let batch =
+				self.batch(&condition, pictures.len(), size, request.guidance_scale, slice)?;
+			let seed = |picture| request.seed.wrapping_add(picture as u64);
+			let noise: Vec<_> = pictures.clone().map(|i| PictureNoise::new(seed(i))).collect();
+			let mut on_step = |step, _: &[f32]| {
+				let done = pictures.start as u32 * request.steps + (pictures.len() * step) as u32;
+				progress(Progress::after(done, request.images, request.steps))
+			};
+			let latents = self.latents(predict, &plan, &noise, &batch, &mut on_step)?;
+			Ok(latents.chunks(latents.len() / batch.pictures).map(<[f32]>::to_vec).collect())
+		})?;
+		memory::in_batches(images, 1, |pictures, slice| {
+			pictures.map(|i| self.decode(&latents[i], size, slice)).collect()
+		})
 	}
 
 	/// What was loaded.
@@ -175,57 +216,84 @@ impl Pipeline {
 		Ok(self.unet.condition(states, pooled.as_ref(), size)?)
 	}
 
-	/// Denoises one picture whose latents have the given height and width.
-	fn latents(
+	/// A batch of so many pictures of latents of the given height and width.
+	fn batch(
 		&self,
-		plan: &Plan,
-		noise: &dyn Noise,
 		condition: &Condition,
+		pictures: usize,
+		size: (usize, usize),
 		guidance_scale: f32,
-		(height, width): (usize, usize),
-		on_step: &mut OnStep,
-	) -> Result<Vec<f32>, RenderError> {
-		let len = self.latent_channels * height * width;
+		slice: Option<usize>,
+	) -> Result<Batch, RenderError> {
 		// On the CPU each prompt has a thread of its own: they have less to wait for each other than
 		// threads that share the work on both.
 		let conditions = match self.device {
 			Device::Cpu => condition.each()?,
 			Device::Cuda(_) => vec![condition.clone()],
 		};
-		let mut predict = |sample: &[f32], timestep: f64| {
-			let output = |condition: &Condition| -> candle_core::Result<Vec<f32>> {
-				let prompts = condition.prompts()?;
-				let shape = (prompts, self.latent_channels, height, width);
-				let samples = Tensor::from_vec(sample.repeat(prompts), shape, &self.opened)?
-					.to_dtype(self.unet_dtype)?;
-				let output = self.unet.forward(&samples, timestep, condition)?;
-				output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-			};
-			let output = match &conditions[..] {
-				[one] => output(one)?,
-				each => {
-					let outputs: Vec<_> = each.par_iter().map(output).collect::<Result<_, _>>()?;
-					outputs.concat()
-				},
-			};
-			Ok(match output.split_at_checked(len) {
-				Some((negative, prompt)) if !prompt.is_empty() => {
-					guide(negative, prompt, guidance_scale)
-				},
-				_ => output,
-			})
-		};
+		let conditions = conditions
+			.iter()
+			.map(|condition| condition.repeated(pictures))
+			.collect::<candle_core::Result<_>>()?;
+		Ok(Batch { pictures, conditions, size, guidance_scale, slice })
+	}
+
+	/// Denoises a batch: the latents of one picture after the other.
+	fn latents(
+		&self,
+		predict: &Predict,
+		plan: &Plan,
+		noise: &dyn Noise,
+		batch: &Batch,
+		on_step: &mut OnStep,
+	) -> Result<Vec<f32>, RenderError> {
+		let (height, width) = batch.size;
+		let len = batch.pictures * self.latent_channels * height * width;
+		let mut predict = |sample: &[f32], timestep| predict(batch, sample, timestep);
 		denoise(plan, noise, len, &mut predict, on_step)
+	}
+
+	/// The model's output, guided where the batch has two prompts.
+	fn predict(
+		&self,
+		batch: &Batch,
+		sample: &[f32],
+		timestep: f64,
+	) -> Result<Vec<f32>, RenderError> {
+		let (height, width) = batch.size;
+		let output = |condition: &Condition| -> candle_core::Result<Vec<f32>> {
+			let rows = condition.rows()?;
+			let shape = (rows, self.latent_channels, height, width);
+			let samples = sample.repeat(rows / batch.pictures);
+			let samples =
+				Tensor::from_vec(samples, shape, &self.opened)?.to_dtype(self.unet_dtype)?;
+			let output = self.unet.forward(&samples, timestep, condition, batch.slice)?;
+			output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+		};
+		let output = match &batch.conditions[..] {
+			[one] => output(one)?,
+			each => {
+				let outputs: Vec<_> = each.par_iter().map(output).collect::<Result<_, _>>()?;
+				outputs.concat()
+			},
+		};
+		Ok(match output.split_at_checked(sample.len()) {
+			Some((negative, prompt)) if !prompt.is_empty() => {
+				guide(negative, prompt, batch.guidance_scale)
+			},
+			_ => output,
+		})
 	}
 
 	fn decode(
 		&self,
-		latents: Vec<f32>,
+		latents: &[f32],
 		(height, width): (usize, usize),
+		slice: Option<usize>,
 	) -> Result<Picture, RenderError> {
 		let shape = (1, self.latent_channels, height, width);
-		let latents = Tensor::from_vec(latents, shape, &self.opened)?;
-		let pixels = self.vae.decode(&latents)?.squeeze(0)?.permute((1, 2, 0))?;
+		let latents = Tensor::from_slice(latents, shape, &self.opened)?;
+		let pixels = self.vae.decode(&latents, slice)?.squeeze(0)?.permute((1, 2, 0))?;
 		let (height, width, _) = pixels.dims3()?;
 		let pixels = pixels.flatten_all()?.to_vec1::<f32>()?;
 		if let Some(bad) = pixels.iter().find(|value| !value.is_finite()) {
@@ -286,3 +354,5 @@ fn check_fit(
 
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
+mod tests;

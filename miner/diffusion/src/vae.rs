@@ -81,12 +81,13 @@ impl MidBlock {
 		})
 	}
 
-	fn forward(&self, x: &Tensor) -> Result<Tensor> {
+	fn forward(&self, x: &Tensor, slice: Option<usize>) -> Result<Tensor> {
 		let x = self.before.forward(x, None)?;
 		let (batch, channels, height, width) = x.dims4()?;
 		let places = self.norm.forward(&x)?.reshape((batch, channels, height * width))?;
 		let places = places.transpose(1, 2)?.contiguous()?;
-		let seen = self.attention.forward(&places, &places)?.transpose(1, 2)?.contiguous()?;
+		let seen = self.attention.forward(&places, &places, slice)?;
+		let seen = seen.transpose(1, 2)?.contiguous()?;
 		self.after.forward(&add(&x, &seen.reshape((batch, channels, height, width))?)?, None)
 	}
 }
@@ -153,13 +154,13 @@ impl VaeDecoder {
 	}
 
 	/// Latents (batch, channels, height, width) to RGB (batch, 3, height × factor, width × factor)
-	/// around [-1, 1].
-	pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+	/// around [-1, 1]. `slice` bounds how many places look at once in attention.
+	pub fn decode(&self, latents: &Tensor, slice: Option<usize>) -> Result<Tensor> {
 		let mut x = (latents / self.config.scaling_factor)?;
 		if let Some(conv) = &self.post_quant_conv {
 			x = conv.forward(&x)?;
 		}
-		x = self.mid.forward(&self.conv_in.forward(&x)?)?;
+		x = self.mid.forward(&self.conv_in.forward(&x)?, slice)?;
 		for block in &self.up {
 			x = block.forward(&x)?;
 		}

@@ -21,7 +21,7 @@ pub(crate) type Predict<'a> = dyn FnMut(&[f32], f64) -> Result<Vec<f32>, RenderE
 /// What is told after each step: its number from 1, and the sample then. It may stop the run.
 pub(crate) type OnStep<'a> = dyn FnMut(usize, &[f32]) -> ControlFlow<()> + 'a;
 
-/// Runs `plan` for one picture of `len` latents.
+/// Runs `plan` for `len` latents, of one picture or of several one after the other.
 pub(crate) fn denoise(
 	plan: &Plan,
 	noise: &dyn Noise,

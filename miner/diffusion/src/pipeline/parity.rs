@@ -192,29 +192,26 @@ impl ModelCase {
 			let shape = (2, pipeline.latent_channels, height, width);
 			let samples = unit("unet input", 2 * len);
 			let samples = Tensor::from_vec(samples, shape, &pipeline.opened).unwrap();
-			let output = pipeline.unet.forward(&samples, case.timestep, &condition).unwrap();
+			let output = pipeline.unet.forward(&samples, case.timestep, &condition, None).unwrap();
 			let error = case.output.error(&numbers(output));
 			errors.push((format!("UNet output at timestep {}", case.timestep), error));
 		}
 		for case in &self.trajectories {
 			let plan = case.sampler().plan(&pipeline.schedule, case.steps);
+			let batch =
+				pipeline.batch(&condition, 1, (height, width), self.guidance, None).unwrap();
 			let mut samples = Vec::new();
-			pipeline
-				.latents(
-					&plan,
-					&FormulaNoise,
-					&condition,
-					self.guidance,
-					(height, width),
-					&mut collect(&mut samples),
-				)
-				.unwrap();
+			let predict =
+				|batch: &Batch, sample: &[f32], timestep| pipeline.predict(batch, sample, timestep);
+			let mut collect = collect(&mut samples);
+			pipeline.latents(&predict, &plan, &FormulaNoise, &batch, &mut collect).unwrap();
+			drop(collect);
 			let what = format!("{}, {} steps", case.sampler, case.steps);
 			errors.push((what, case.error(&samples)));
 		}
 		let shape = (1, pipeline.latent_channels, height, width);
 		let latents = Tensor::from_vec(unit("vae input", len), shape, &pipeline.opened).unwrap();
-		let pixels = numbers(pipeline.vae.decode(&latents).unwrap());
+		let pixels = numbers(pipeline.vae.decode(&latents, None).unwrap());
 		errors.push(("VAE decode".to_owned(), self.vae.error(&pixels)));
 		errors
 	}
