@@ -15,6 +15,7 @@ mod config;
 mod cpu;
 mod denoising;
 mod device;
+mod digest;
 mod directory;
 mod error;
 mod layers;

@@ -36,9 +36,9 @@ impl Picture {
 	/// BLAKE2b with 256 bits over the raw pixels (not over the PNG, whose bytes depend on the
 	/// encoder).
 	pub fn digest(&self) -> [u8; 32] {
-		let mut hash = crate::models::blake2_256();
+		let mut hash = crate::digest::blake2_256();
 		hash.update(&self.rgb);
-		crate::models::finish(&hash)
+		crate::digest::finish(&hash)
 	}
 }
 

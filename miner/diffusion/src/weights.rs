@@ -1,9 +1,10 @@
 //! Reading weights from safetensors files, sharded or not.
 //!
-//! candle's own reader maps the files into memory, which is `unsafe`: a file that another process
-//! shortens meanwhile kills this one. Here each tensor is read when the model asks for it, checked
-//! against the shape that the model asks for before anything is allocated, and converted on its
-//! way to the device. That needs no `unsafe` and no second copy of the model in memory.
+//! The files are mapped into memory while a model is loaded. Each tensor is copied out when the model
+//! asks for it, checked against the shape that the model asks for before anything is allocated, and
+//! converted on its way to the device. So no second copy of the model is in memory, and nothing that
+//! becomes of a file after loading matters: reading a map beyond the end of a file that was shortened
+//! meanwhile would end the process.
 
 use crate::{
 	directory::ModelDirectory,
@@ -12,20 +13,21 @@ use crate::{
 };
 use candle_core::{DType, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
+use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 use std::{
 	collections::{BTreeSet, HashMap},
 	fs::File,
-	io::{Read, Seek, SeekFrom},
+	ops::Range,
 	path::{Path, PathBuf},
 	sync::{Arc, Mutex, PoisonError},
 };
 
 /// The length of the header comes first, as a little-endian u64.
-const LENGTH_BYTES: u64 = 8;
+const LENGTH_BYTES: usize = 8;
 /// The format's own bound.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+const MAX_HEADER_BYTES: usize = 100_000_000;
 
 /// The weights of one part of a model (text encoder, UNet or VAE).
 pub(crate) struct Weights {
@@ -37,9 +39,10 @@ pub(crate) struct Weights {
 
 struct Shard {
 	path: PathBuf,
-	file: Mutex<File>,
+	file: File,
+	map: Mmap,
 	tensors: HashMap<String, TensorInfo>,
-	data_start: u64,
+	data_start: usize,
 }
 
 #[derive(Default)]
@@ -189,29 +192,28 @@ impl Shard {
 	fn open(path: PathBuf) -> Result<Self, LoadError> {
 		let corrupt = |message: String| LoadError::CorruptWeights { path: path.clone(), message };
 		let io = |source| LoadError::Io { path: path.clone(), source };
-		let mut file = File::open(&path).map_err(io)?;
+		let file = File::open(&path).map_err(io)?;
 		let size = file.metadata().map_err(io)?.len();
-		if size < LENGTH_BYTES {
+		if size < LENGTH_BYTES as u64 {
 			return Err(corrupt(format!("it has only {size} bytes")));
 		}
-		let mut length = [0; LENGTH_BYTES as usize];
-		file.read_exact(&mut length).map_err(io)?;
-		let length = u64::from_le_bytes(length);
-		if length > MAX_HEADER_BYTES || length > size - LENGTH_BYTES {
+		let map = map(&file).map_err(io)?;
+		let (length, rest) = map.split_first_chunk::<LENGTH_BYTES>().unwrap_or((&[0; 8], &[]));
+		let length = u64::from_le_bytes(*length);
+		let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+		let Some(header) = header.filter(|header| header.len() <= MAX_HEADER_BYTES) else {
 			return Err(corrupt(format!("its header claims {length} bytes of {size}")));
-		}
-		let mut header = vec![0; length as usize];
-		file.read_exact(&mut header).map_err(io)?;
-		let metadata: Metadata = serde_json::from_slice(&header)
+		};
+		let metadata: Metadata = serde_json::from_slice(header)
 			.map_err(|error| corrupt(format!("its header is malformed: {error}")))?;
-		let data_start = LENGTH_BYTES + length;
-		let expected = data_start.saturating_add(metadata.data_len() as u64);
-		if size != expected {
+		let data_start = LENGTH_BYTES + header.len();
+		let expected = data_start.saturating_add(metadata.data_len());
+		if map.len() != expected {
 			return Err(corrupt(format!("it has {size} bytes, its header promises {expected}")));
 		}
 		let tensors =
 			metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
-		Ok(Self { path, file: Mutex::new(file), tensors, data_start })
+		Ok(Self { path, file, map, tensors, data_start })
 	}
 
 	fn load(
@@ -244,18 +246,37 @@ impl Shard {
 			.into());
 		};
 		let (start, end) = info.data_offsets;
-		let mut data = vec![0; end - start];
-		{
-			let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-			file.seek(SeekFrom::Start(self.data_start + start as u64))
-				.and_then(|_| file.read_exact(&mut data))
-				.map_err(|source| LoadError::Io { path: self.path.clone(), source })?;
-		}
+		let data = self.data(start..end)?;
 		let cpu = candle_core::Device::Cpu;
-		Ok(Tensor::from_raw_buffer(&data, stored, &info.shape, &cpu)?
+		Ok(Tensor::from_raw_buffer(data, stored, &info.shape, &cpu)?
 			.to_dtype(dtype)?
 			.to_device(device)?)
 	}
+}
+
+impl Shard {
+	/// Part of the tensors' data; to be copied at once.
+	fn data(&self, range: Range<usize>) -> Result<&[u8], LoadError> {
+		let path = || self.path.clone();
+		let now = self.file.metadata().map_err(|source| LoadError::Io { path: path(), source })?;
+		let data = self.map.get(self.data_start + range.start..self.data_start + range.end);
+		match data.filter(|_| now.len() == self.map.len() as u64) {
+			Some(data) => Ok(data),
+			None => Err(LoadError::CorruptWeights {
+				path: path(),
+				message: "its length changed while it was read".into(),
+			}),
+		}
+	}
+}
+
+/// Maps a whole file that is not empty into memory.
+#[allow(unsafe_code)]
+fn map(file: &File) -> std::io::Result<Mmap> {
+	// SAFETY: the map is only read. What another process writes to the file meanwhile are other
+	// numbers or a tensor's other name, never an invalid value of a type; that it did not shorten the
+	// file is looked at before each tensor is copied.
+	unsafe { Mmap::map(file) }
 }
 
 /// The files that a `*.index.json` spreads the tensors over.

@@ -115,6 +115,25 @@ fn damaged_files_are_named() {
 }
 
 #[test]
+fn a_file_that_shrinks_is_an_error_while_it_is_read_and_nothing_afterwards() {
+	// More than a page, so that the rest would not be there to be read.
+	let values: Vec<_> = (0..100_000).map(|i| i as f32).collect();
+	let (dir, model) = model(&[("model.safetensors", &one_tensor("a", &values))]);
+	let path = dir.path().join("part/model.safetensors");
+	let shrink = || File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+
+	let weights = Weights::open(&model, "part", STEM).unwrap();
+	let build = |vb: VarBuilder| vb.get(values.len(), "a");
+	let (tensor, _) = weights.build(DType::F32, Device::Cpu, &CandleDevice::Cpu, build).unwrap();
+	let weights = Weights::open(&model, "part", STEM).unwrap();
+	shrink();
+	assert_eq!(tensor.to_vec1::<f32>().unwrap(), values);
+	let error = weights.build(DType::F32, Device::Cpu, &CandleDevice::Cpu, build).unwrap_err();
+	let error = error.to_string();
+	assert!(error.ends_with("its length changed while it was read"), "{error}");
+}
+
+#[test]
 fn wrong_tensors_are_named() {
 	let (_dir, model) = model(&[("model.safetensors", &one_tensor("a", &[1.0, 2.0]))]);
 	let error = load(&model, "a", 3).unwrap_err().to_string();
