@@ -42,6 +42,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 		seed: 1,
 		sampler: Sampler::Euler,
 		images: 1,
+		start: None,
 	};
 	let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
 	let (mut between, mut decodes) = (Vec::new(), Vec::new());

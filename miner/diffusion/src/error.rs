@@ -124,6 +124,11 @@ pub struct RequestError {
 	pub allowed: String,
 }
 
+/// Why a PNG file gave no picture, in one phrase.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it is no PNG picture that can be read: {0}")]
+pub struct PngError(pub(crate) String);
+
 /// Why no picture came out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,12 +7,12 @@ use crate::{
 	memory,
 	models::model_name,
 	request::{limits, multiple},
-	samplers::{NoiseSchedule, Plan},
+	samplers::{NoiseSchedule, Plan, Start},
 	text::{PromptEncoder, TextParts},
 	unet::{Condition, UNet},
-	vae::VaeDecoder,
+	vae::Vae,
 	weights::Weights,
-	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest,
+	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest, RequestError,
 };
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -28,7 +28,8 @@ pub struct Progress {
 	pub images: u32,
 	/// Denoising steps done for this picture, from 1.
 	pub step: u32,
-	/// Denoising steps of each picture.
+	/// Denoising steps of each picture: not those that are left out where the request starts from a
+	/// picture.
 	pub steps: u32,
 }
 
@@ -62,7 +63,7 @@ pub struct Pipeline {
 	text: PromptEncoder,
 	unet: UNet,
 	unet_dtype: DType,
-	vae: VaeDecoder,
+	vae: Vae,
 	latent_channels: usize,
 	schedule: NoiseSchedule,
 }
@@ -98,8 +99,8 @@ impl Pipeline {
 		let (text, text_parameters) = text.build(device, &opened)?;
 		let (unet, unet_parameters) =
 			unet_weights.build(unet_dtype, device, &opened, |vb| UNet::new(vb, &unet_config))?;
-		let (vae, vae_parameters) = vae_weights
-			.build(DType::F32, device, &opened, |vb| VaeDecoder::new(vb, &vae_config))?;
+		let (vae, vae_parameters) =
+			vae_weights.build(DType::F32, device, &opened, |vb| Vae::new(vb, &vae_config))?;
 
 		let side = (unet_config.sample_size * vae_config.factor()) as u32;
 		let side = side.clamp(limits::MIN_SIDE, limits::MAX_SIDE);
@@ -174,7 +175,15 @@ impl Pipeline {
 		}
 		let condition =
 			self.condition(negative, &request.prompt, (request.height, request.width))?;
-		let plan = request.sampler.plan(&self.schedule, request.steps as usize);
+		let (start, picture, steps) = match &request.start {
+			None => (Start::Noise, Vec::new(), request.steps),
+			Some(start) => {
+				let steps = start.steps(request.steps);
+				let left_out = (request.steps - steps) as usize;
+				(Start::Picture { left_out }, self.encode(&start.picture)?, steps)
+			},
+		};
+		let plan = request.sampler.plan(&self.schedule, request.steps as usize, start);
 		let images = request.images as usize;
 		let latents = memory::in_batches(images, together, |pictures, slice| {
 			let batch =
@@ -182,10 +191,11 @@ impl Pipeline {
 			let seed = |picture| request.seed.wrapping_add(picture as u64);
 			let noise: Vec<_> = pictures.clone().map(|i| PictureNoise::new(seed(i))).collect();
 			let mut on_step = |step, _: &[f32]| {
-				let done = pictures.start as u32 * request.steps + (pictures.len() * step) as u32;
-				progress(Progress::after(done, request.images, request.steps))
+				let done = pictures.start as u32 * steps + (pictures.len() * step) as u32;
+				progress(Progress::after(done, request.images, steps))
 			};
-			let latents = self.latents(predict, &plan, &noise, &batch, &mut on_step)?;
+			let picture = picture.repeat(batch.pictures);
+			let latents = self.latents(predict, &plan, &noise, &picture, &batch, &mut on_step)?;
 			Ok(latents.chunks(latents.len() / batch.pictures).map(<[f32]>::to_vec).collect())
 		})?;
 		memory::in_batches(images, 1, |pictures, slice| {
@@ -238,19 +248,21 @@ impl Pipeline {
 		Ok(Batch { pictures, conditions, size, guidance_scale, slice })
 	}
 
-	/// Denoises a batch: the latents of one picture after the other.
+	/// Denoises a batch: the latents of one picture after the other. `picture` are those to start from,
+	/// empty for noise alone.
 	fn latents(
 		&self,
 		predict: &Predict,
 		plan: &Plan,
 		noise: &dyn Noise,
+		picture: &[f32],
 		batch: &Batch,
 		on_step: &mut OnStep,
 	) -> Result<Vec<f32>, RenderError> {
 		let (height, width) = batch.size;
 		let len = batch.pictures * self.latent_channels * height * width;
 		let mut predict = |sample: &[f32], timestep| predict(batch, sample, timestep);
-		denoise(plan, noise, len, &mut predict, on_step)
+		denoise(plan, noise, picture, len, &mut predict, on_step)
 	}
 
 	/// The model's output, guided where the batch has two prompts.
@@ -285,6 +297,26 @@ impl Pipeline {
 		})
 	}
 
+	/// The latents of a picture whose sides are multiples of the autoencoder's factor.
+	fn encode(&self, picture: &Picture) -> Result<Vec<f32>, RenderError> {
+		let Some(encoder) = &self.vae.encoder else {
+			return Err(RenderError::Request(RequestError {
+				field: "start",
+				value: "a picture".into(),
+				allowed: "must be left out: this model's autoencoder has no encoder".into(),
+			}));
+		};
+		let shape = (picture.height as usize, picture.width as usize, 3);
+		let pixels: Vec<_> =
+			picture.rgb.iter().map(|&value| f32::from(value) / 255.0 * 2.0 - 1.0).collect();
+		let pixels = Tensor::from_vec(pixels, shape, &self.opened)?;
+		let pixels = pixels.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?;
+		memory::in_batches(1, 1, |_, slice| {
+			Ok(vec![encoder.encode(&pixels, slice)?.flatten_all()?.to_vec1()?])
+		})
+		.map(|latents| latents.concat())
+	}
+
 	fn decode(
 		&self,
 		latents: &[f32],
@@ -293,7 +325,7 @@ impl Pipeline {
 	) -> Result<Picture, RenderError> {
 		let shape = (1, self.latent_channels, height, width);
 		let latents = Tensor::from_slice(latents, shape, &self.opened)?;
-		let pixels = self.vae.decode(&latents, slice)?.squeeze(0)?.permute((1, 2, 0))?;
+		let pixels = self.vae.decoder.decode(&latents, slice)?.squeeze(0)?.permute((1, 2, 0))?;
 		let (height, width, _) = pixels.dims3()?;
 		let pixels = pixels.flatten_all()?.to_vec1::<f32>()?;
 		if let Some(bad) = pixels.iter().find(|value| !value.is_finite()) {

@@ -32,7 +32,13 @@ struct ModelCase {
 	pooled: Option<Record>,
 	unet: Vec<UnetCase>,
 	trajectories: Vec<Trajectory>,
-	vae: Record,
+	/// How much of the picture may change in `from_picture`.
+	strength: f64,
+	from_picture: Vec<Trajectory>,
+	/// The latents of the picture.
+	encoded: Record,
+	/// The pixels of given latents.
+	decoded: Record,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +47,7 @@ struct UnetCase {
 	output: Record,
 }
 
-/// The samples after each step.
+/// The samples after each step that was done.
 #[derive(Deserialize)]
 struct Trajectory {
 	sampler: String,
@@ -88,8 +94,7 @@ impl Trajectory {
 
 	/// The largest error after any step.
 	fn error(&self, ours: &[Vec<f32>]) -> f64 {
-		assert_eq!(self.samples.len(), self.steps);
-		assert_eq!(ours.len(), self.steps);
+		assert_eq!(self.samples.len(), ours.len());
 		let errors = self.samples.iter().zip(ours).map(|(theirs, ours)| theirs.error(ours));
 		errors.fold(0.0, f64::max)
 	}
@@ -162,11 +167,11 @@ impl ScheduleCase {
 		fs::write(file, self.config.to_string()).unwrap();
 		let model = ModelDirectory::open(dir.path()).unwrap();
 		let schedule = read_noise_schedule(&model).unwrap();
-		let plan = self.trajectory.sampler().plan(&schedule, self.trajectory.steps);
+		let plan = self.trajectory.sampler().plan(&schedule, self.trajectory.steps, Start::Noise);
 		let len = self.trajectory.samples[0].len;
 		let mut samples = Vec::new();
 		let mut predict = |sample: &[f32], timestep: f64| Ok(stand_in(sample, timestep));
-		denoise(&plan, &FormulaNoise, len, &mut predict, &mut collect(&mut samples)).unwrap();
+		denoise(&plan, &FormulaNoise, &[], len, &mut predict, &mut collect(&mut samples)).unwrap();
 		self.trajectory.error(&samples)
 	}
 }
@@ -196,23 +201,38 @@ impl ModelCase {
 			let error = case.output.error(&numbers(output));
 			errors.push((format!("UNet output at timestep {}", case.timestep), error));
 		}
-		for case in &self.trajectories {
-			let plan = case.sampler().plan(&pipeline.schedule, case.steps);
-			let batch =
-				pipeline.batch(&condition, 1, (height, width), self.guidance, None).unwrap();
+		let (rows, columns) = (self.size.0 as usize, self.size.1 as usize);
+		let picture = formula("picture", 3 * rows * columns).map(|x| x as f32).collect();
+		let picture = Tensor::from_vec(picture, (1, 3, rows, columns), &pipeline.opened).unwrap();
+		let encoder = pipeline.vae.encoder.as_ref().unwrap();
+		let encoded = numbers(encoder.encode(&picture, None).unwrap());
+		errors.push(("VAE encode".to_owned(), self.encoded.error(&encoded)));
+
+		let batch = pipeline.batch(&condition, 1, (height, width), self.guidance, None).unwrap();
+		let predict =
+			|batch: &Batch, sample: &[f32], timestep| pipeline.predict(batch, sample, timestep);
+		let mut compare = |case: &Trajectory, start, picture: &[f32], name: &str| {
+			let plan = case.sampler().plan(&pipeline.schedule, case.steps, start);
 			let mut samples = Vec::new();
-			let predict =
-				|batch: &Batch, sample: &[f32], timestep| pipeline.predict(batch, sample, timestep);
 			let mut collect = collect(&mut samples);
-			pipeline.latents(&predict, &plan, &FormulaNoise, &batch, &mut collect).unwrap();
+			let noise = FormulaNoise;
+			pipeline.latents(&predict, &plan, &noise, picture, &batch, &mut collect).unwrap();
 			drop(collect);
-			let what = format!("{}, {} steps", case.sampler, case.steps);
-			errors.push((what, case.error(&samples)));
+			errors.push((format!("{}, {name}", case.sampler), case.error(&samples)));
+		};
+		for case in &self.trajectories {
+			compare(case, Start::Noise, &[], &format!("{} steps", case.steps));
+		}
+		for case in &self.from_picture {
+			let done = (case.steps as f64 * self.strength) as usize;
+			let start = Start::Picture { left_out: case.steps - done };
+			let name = format!("img2img, last {done} of {} steps", case.steps);
+			compare(case, start, &encoded, &name);
 		}
 		let shape = (1, pipeline.latent_channels, height, width);
 		let latents = Tensor::from_vec(unit("vae input", len), shape, &pipeline.opened).unwrap();
-		let pixels = numbers(pipeline.vae.decode(&latents, None).unwrap());
-		errors.push(("VAE decode".to_owned(), self.vae.error(&pixels)));
+		let pixels = numbers(pipeline.vae.decoder.decode(&latents, None).unwrap());
+		errors.push(("VAE decode".to_owned(), self.decoded.error(&pixels)));
 		errors
 	}
 }

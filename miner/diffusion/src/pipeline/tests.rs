@@ -21,6 +21,7 @@ fn request(guidance_scale: f32) -> RenderRequest {
 		seed: u64::MAX,
 		sampler: Sampler::EulerAncestral,
 		images: 3,
+		start: None,
 	}
 }
 

@@ -1,7 +1,7 @@
 //! Sound and damaged files, and the layout of a published model.
 
 use super::*;
-use crate::{config::tests::sd15, text::ClipTextModel, unet::UNet, vae::VaeDecoder};
+use crate::{config::tests::sd15, text::ClipTextModel, unet::UNet, vae::Vae};
 use candle_core::Device as CandleDevice;
 use safetensors::{tensor::TensorView, Dtype};
 use std::{collections::BTreeMap, fs};
@@ -207,13 +207,12 @@ fn stable_diffusion_1_5_has_its_published_layout() {
 	let (text, unet, vae) = sd15();
 	let unet = layout(|vb| UNet::new(vb, &unet));
 	let text = layout(|vb| ClipTextModel::new(vb, &text));
-	let vae = layout(|vb| VaeDecoder::new(vb, &vae));
+	let vae = layout(|vb| Vae::new(vb, &vae));
 
 	// The published numbers of tensors and of weights: a layer too many or too wide shows.
 	assert_eq!((unet.len(), count(&unet)), (686, 859_520_964));
 	assert_eq!((text.len(), count(&text)), (196, 123_060_480));
-	// The decoder has 49,490,179; the convolution before it 20.
-	assert_eq!((vae.len(), count(&vae)), (140, 49_490_199));
+	assert_eq!((vae.len(), count(&vae)), (248, 83_653_863));
 
 	for (name, shape) in [
 		("conv_in.weight", &[320, 4, 3, 3][..]),
@@ -251,6 +250,9 @@ fn stable_diffusion_1_5_has_its_published_layout() {
 	}
 	for (name, shape) in [
 		("post_quant_conv.weight", &[4, 4, 1, 1][..]),
+		("encoder.conv_out.weight", &[8, 512, 3, 3]),
+		("encoder.down_blocks.2.downsamplers.0.conv.weight", &[512, 512, 3, 3]),
+		("quant_conv.weight", &[8, 8, 1, 1]),
 		("decoder.conv_in.weight", &[512, 4, 3, 3]),
 		("decoder.mid_block.attentions.0.to_q.weight", &[512, 512]),
 		("decoder.mid_block.attentions.0.to_out.0.bias", &[512]),
