@@ -28,6 +28,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 		seed: 0,
 		sampler: Sampler::Euler,
 		images: 1,
+		start: None,
 	};
 	let mut taken = Vec::new();
 	// From step to step, so without the text before and the decoding after them.

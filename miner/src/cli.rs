@@ -145,6 +145,12 @@ pub struct RenderArgs {
 	/// PNG file to write.
 	#[arg(long, value_name = "FILE")]
 	pub out: PathBuf,
+	/// PNG file to start from; the picture has its size.
+	#[arg(long, value_name = "FILE", conflicts_with_all = ["width", "height"])]
+	pub from: Option<PathBuf>,
+	/// How much of the picture to start from may change, 0 to 1: the share of the steps that is done.
+	#[arg(long, value_name = "SHARE", default_value_t = 0.75, requires = "from")]
+	pub strength: f64,
 	/// Width in pixels, a multiple of 8 [default: the model's].
 	#[arg(long, value_name = "PIXELS")]
 	pub width: Option<u32>,
@@ -313,6 +319,10 @@ mod tests {
 		assert!(parse(&["models", "--models", "m"]).unwrap().command.is_some());
 		let render = ["render", "--models", "m", "--prompt", "x", "--out", "o"];
 		assert!(parse(&render).unwrap().command.is_some());
+		let with = |more: &[&'static str]| parse(&[&render[..], more].concat());
+		assert!(with(&["--from", "i", "--strength", "0.6"]).is_ok());
+		assert!(with(&["--strength", "0.6"]).is_err(), "of nothing");
+		assert!(with(&["--from", "i", "--width", "64"]).is_err(), "it is not resized");
 		assert!(refusal(&["--key", "k", "models", "--models", "m"]).contains("cannot be used"));
 	}
 }

@@ -176,6 +176,7 @@ fn step_time(pipeline: &Pipeline) -> Result<Duration, String> {
 		seed: 0,
 		sampler: Sampler::Euler,
 		images: 1,
+		start: None,
 	};
 	let mut ends = Vec::new();
 	let rendered = pipeline.render(&request, &mut |_| {

@@ -9,7 +9,9 @@ use cuckoo_coordinator_api::{
 	miner::{ModelOffer, MAX_MODELS},
 	task::MODEL_BYTES,
 };
-use cuckoo_diffusion::{list_models, Device, ModelInfo, Pipeline, RenderRequest};
+use cuckoo_diffusion::{
+	list_models, Device, ModelInfo, Picture, Pipeline, RenderRequest, StartPicture,
+};
 use std::{io::Write as _, ops::ControlFlow, path::Path, time::Instant};
 use tracing::{info, warn};
 
@@ -94,20 +96,36 @@ pub fn open(args: &ModelsArgs, name: Option<&str>) -> anyhow::Result<Pipeline> {
 	Ok(Pipeline::load(&entry.path, &args.device.device())?)
 }
 
+/// The picture in a PNG file, to start from.
+fn start(file: &Path, strength: f64) -> anyhow::Result<StartPicture> {
+	let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+	let picture = Picture::from_png(&content).with_context(|| file.display().to_string())?;
+	Ok(StartPicture { picture, strength })
+}
+
 /// `cuckoo-miner render`.
 pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
 	let pipeline = open(&args.models, args.model.as_deref())?;
 	announce(std::slice::from_ref(pipeline.info()), pipeline.device());
+	let start = args.from.as_deref().map(|file| start(file, args.strength)).transpose()?;
+	let (width, height) = match &start {
+		Some(StartPicture { picture, .. }) => (picture.width, picture.height),
+		None => (
+			args.width.unwrap_or(pipeline.info().width),
+			args.height.unwrap_or(pipeline.info().height),
+		),
+	};
 	let request = RenderRequest {
 		prompt: args.prompt.clone(),
 		negative_prompt: args.negative_prompt.clone(),
-		width: args.width.unwrap_or(pipeline.info().width),
-		height: args.height.unwrap_or(pipeline.info().height),
+		width,
+		height,
 		steps: args.steps,
 		guidance_scale: args.guidance_scale.max(1.0),
 		seed: args.seed,
 		sampler: args.sampler,
 		images: 1,
+		start,
 	};
 	let started = Instant::now();
 	let pictures = pipeline.render(&request, &mut |progress| {

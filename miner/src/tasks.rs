@@ -325,6 +325,7 @@ pub fn job(assignment: &Assignment) -> Result<RenderJob, String> {
 		seed: spec.seed,
 		sampler: spec.sampler.parse::<Sampler>().map_err(|error| error.to_string())?,
 		images: spec.images,
+		start: None,
 	};
 	request.validate().map_err(|error| error.to_string())?;
 	Ok(RenderJob { model: spec.model.clone(), request })
@@ -367,6 +368,7 @@ mod tests {
 				seed: 5,
 				sampler: Sampler::EulerAncestral,
 				images: 2,
+				start: None,
 			}
 		);
 	}

@@ -282,6 +282,7 @@ pub mod tests {
 				seed: 1,
 				sampler: Sampler::Euler,
 				images: 2,
+				start: None,
 			},
 		}
 	}
