@@ -20,6 +20,7 @@ mod digest;
 mod directory;
 mod error;
 mod layers;
+mod measure;
 mod memory;
 mod models;
 mod picture;
@@ -34,6 +35,7 @@ mod weights;
 
 pub use device::{Device, UnknownDevice};
 pub use error::{LoadError, PngError, RenderError, RequestError};
+pub use measure::{percentile, Measurement, Workload};
 pub use models::{list_models, ModelEntry, ModelInfo};
 pub use picture::Picture;
 pub use pipeline::{Pipeline, Progress};
