@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 import formula
+import lora
 from samplers import SAMPLERS, STABLE_DIFFUSION, inject_noise, is_end_of_step
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -262,20 +263,29 @@ def trajectory(pipeline, sampler: str, steps: int, done: int, most, **inputs) ->
     return {"sampler": sampler, "steps": steps, "samples": samples}
 
 
-def compute(name: str, pipeline, most) -> dict:
-    prompt, negative = PROMPTS[name]
-    states, pooled = encode(pipeline, prompt, negative)
-    latents = (4, SIZE[0] // 8, SIZE[1] // 8)
+def condition(pipeline, name: str, timesteps: list[int], most) -> dict:
+    """What the model makes of its prompts, and the UNet's output for them at some timesteps."""
+    states, pooled = encode(pipeline, *PROMPTS[name])
     added = {}
     if pooled is not None:
         sizes = torch.tensor([[*SIZE, 0, 0, *SIZE]] * 2, dtype=torch.float32)
         added = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
     outputs = []
-    for timestep in [1, 501, 981]:
-        sample = formula.unit("unet input", (2, *latents))
+    for timestep in timesteps:
+        sample = formula.unit("unet input", (2, 4, SIZE[0] // 8, SIZE[1] // 8))
         output = pipeline.unet(sample, timestep, encoder_hidden_states=states, **added).sample
         outputs.append({"timestep": timestep, "output": formula.record(output, most)})
+    return {
+        "states": formula.record(states, most),
+        "pooled": None if pooled is None else formula.record(pooled, most),
+        "unet": outputs,
+    }
 
+
+def compute(name: str, pipeline, most) -> dict:
+    prompt, negative = PROMPTS[name]
+    latents = (4, SIZE[0] // 8, SIZE[1] // 8)
+    conditioned = condition(pipeline, name, [1, 501, 981], most)
     picture = formula.numbers("picture", 3 * SIZE[0] * SIZE[1]).astype("float32")
     picture = torch.from_numpy(picture.reshape(1, 3, *SIZE))
     encoded = pipeline.vae.encode(picture).latent_dist.mean * pipeline.vae.config.scaling_factor
@@ -299,14 +309,16 @@ def compute(name: str, pipeline, most) -> dict:
         "negative": negative,
         "size": SIZE,
         "guidance": GUIDANCE,
-        "states": formula.record(states, most),
-        "pooled": None if pooled is None else formula.record(pooled, most),
-        "unet": outputs,
+        **conditioned,
         "trajectories": trajectories,
         "strength": STRENGTH,
         "from_picture": from_picture,
         "encoded": formula.record(encoded, most),
         "decoded": formula.record(pipeline.vae.decode(codes).sample, most),
+        "loras": [
+            lora.with_lora(pipeline, naming, lambda: condition(pipeline, name, [501], most))
+            for naming in lora.RANKS
+        ],
     }
 
 

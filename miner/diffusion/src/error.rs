@@ -88,6 +88,14 @@ pub enum LoadError {
 		/// The shape that the configuration leads to.
 		expected: Vec<usize>,
 	},
+	/// A LoRA file is not for this model, or of a kind that would be computed wrongly.
+	#[error("{}: {message}", .path.display())]
+	Lora {
+		/// The file.
+		path: PathBuf,
+		/// What is wrong with it.
+		message: String,
+	},
 	/// The device cannot be used.
 	#[error("device {device}: {message}")]
 	Device {

@@ -3,7 +3,7 @@
 //! and renders pictures from a prompt, or from a prompt and a picture.
 //!
 //! Nothing here knows about chains or networks. [`Pipeline::load`] opens a model on a [`Device`],
-//! [`Pipeline::render`] turns a [`RenderRequest`] into [`Picture`]s.
+//! [`Pipeline::load_with`] one whose weights LoRA files change, [`Pipeline::render`] turns a [`RenderRequest`] into [`Picture`]s.
 //!
 //! The way of a picture: `text` turns the prompt into token states, `denoising` starts from
 //! noise drawn on the CPU and lets the UNet (`unet`) remove it along the steps that one of the
@@ -20,6 +20,7 @@ mod digest;
 mod directory;
 mod error;
 mod layers;
+mod lora;
 mod measure;
 mod memory;
 mod models;
@@ -35,6 +36,7 @@ mod weights;
 
 pub use device::{Device, UnknownDevice};
 pub use error::{LoadError, PngError, RenderError, RequestError};
+pub use lora::Lora;
 pub use measure::{percentile, Measurement, Workload};
 pub use models::{list_models, ModelEntry, ModelInfo};
 pub use picture::Picture;

@@ -23,7 +23,9 @@ pub struct ModelInfo {
 	/// BLAKE2b-256 over the files that decide what pictures come out (`model_index.json`, the
 	/// configurations, the tokenizer, the weights that were loaded): for each in the order of its
 	/// relative path, the path's length, the path, the content's length, the content; lengths as
-	/// little-endian u64. A read-me or a download cache beside them changes nothing.
+	/// little-endian u64. A read-me or a download cache beside them changes nothing. With LoRA files
+	/// ([`Pipeline::load_with`](crate::Pipeline::load_with)): BLAKE2b-256 over that and, for each file in
+	/// the given order, its length, its content and its scale as little-endian f32.
 	pub digest: [u8; 32],
 	/// The width that the model was made for, in pixels.
 	pub width: u32,

@@ -4,6 +4,7 @@ use crate::{
 	config::{read_noise_schedule, ModelIndex, UNetConfig, VaeConfig},
 	denoising::{denoise, guide, Noise, OnStep, PictureNoise},
 	directory::ModelDirectory,
+	lora::{self, LoraFile, Part},
 	memory,
 	models::model_name,
 	request::{limits, multiple},
@@ -12,7 +13,7 @@ use crate::{
 	unet::{Condition, UNet},
 	vae::Vae,
 	weights::Weights,
-	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest, RequestError,
+	Device, LoadError, Lora, ModelInfo, Picture, RenderError, RenderRequest, RequestError,
 };
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -79,17 +80,35 @@ impl Pipeline {
 	/// If a file is missing or damaged, if the model is of a kind that would be computed wrongly,
 	/// or if the device cannot be used or is too small.
 	pub fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+		Self::load_with(dir, device, &[])
+	}
+
+	/// Like [`load`](Self::load), with the changes of LoRA files merged into the weights: for each
+	/// layer that a file changes, `weights += scale · alpha / rank · up · down`.
+	///
+	/// # Errors
+	///
+	/// Also if a LoRA file is damaged, changes what the model does not have, or holds anything that is
+	/// not understood.
+	pub fn load_with(dir: &Path, device: &Device, loras: &[Lora]) -> Result<Self, LoadError> {
 		let device = *device;
 		let model = ModelDirectory::open(dir)?;
 		let index = ModelIndex::read(&model)?;
 		let unet_config = UNetConfig::read(&model)?;
 		let vae_config = VaeConfig::read(&model)?;
 		let schedule = read_noise_schedule(&model)?;
-		let text = TextParts::read(&model, index.family)?;
+		let mut text = TextParts::read(&model, index.family)?;
 		check_fit(&model, &text, &unet_config, &vae_config)?;
-		let unet_weights = Weights::open(&model, "unet", "diffusion_pytorch_model")?;
+		let mut unet_weights = Weights::open(&model, "unet", "diffusion_pytorch_model")?;
 		let vae_weights = Weights::open(&model, "vae", "diffusion_pytorch_model")?;
-		let digest = model.digest()?;
+		let files = loras.iter().map(LoraFile::open).collect::<Result<Vec<_>, _>>()?;
+		let parts = [text.parts(), vec![Part::Unet]].concat();
+		files.iter().try_for_each(|lora| lora.check_parts(&parts))?;
+		text.change(&files)?;
+		unet_weights.change(Part::Unet, &files, |layer| {
+			lora::original_names(layer, unet_config.layers_per_block)
+		})?;
+		let digest = lora::digest_with(model.digest()?, loras)?;
 
 		let opened = device.open()?;
 		let unet_dtype = match device {

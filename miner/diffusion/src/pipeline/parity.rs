@@ -10,6 +10,7 @@ use crate::{
 	untrained::{write_weights, Draw},
 	Sampler,
 };
+use safetensors::{tensor::TensorView, Dtype};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs, sync::Arc};
 
@@ -28,9 +29,8 @@ struct ModelCase {
 	/// Height and width in pixels.
 	size: (u32, u32),
 	guidance: f32,
-	states: Record,
-	pooled: Option<Record>,
-	unet: Vec<UnetCase>,
+	#[serde(flatten)]
+	conditioned: Conditioned,
 	trajectories: Vec<Trajectory>,
 	/// How much of the picture may change in `from_picture`.
 	strength: f64,
@@ -39,6 +39,26 @@ struct ModelCase {
 	encoded: Record,
 	/// The pixels of given latents.
 	decoded: Record,
+	loras: Vec<LoraCase>,
+}
+
+/// What the model makes of the prompts, and the UNet's output for them.
+#[derive(Deserialize)]
+struct Conditioned {
+	states: Record,
+	pooled: Option<Record>,
+	unet: Vec<UnetCase>,
+}
+
+/// The same with a LoRA file.
+#[derive(Deserialize)]
+struct LoraCase {
+	naming: String,
+	scale: f32,
+	/// The shapes of the tensors in the file.
+	tensors: BTreeMap<String, Vec<usize>>,
+	#[serde(flatten)]
+	conditioned: Conditioned,
 }
 
 #[derive(Deserialize)]
@@ -176,31 +196,73 @@ impl ScheduleCase {
 	}
 }
 
+impl LoraCase {
+	/// Writes the file.
+	fn write(&self, file: &Path) {
+		let fill = |name: &str, shape: &[usize]| -> Vec<f32> {
+			if name.ends_with(".alpha") {
+				return vec![1.5];
+			}
+			let spread = 0.5 * (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+			let numbers = formula(&format!("lora/{name}"), shape.iter().product());
+			numbers.map(|x| (spread * x) as f32).collect()
+		};
+		let bytes = self.tensors.iter().map(|(name, shape)| {
+			let bytes: Vec<u8> =
+				fill(name, shape).iter().flat_map(|value| value.to_le_bytes()).collect();
+			(name, shape, bytes)
+		});
+		let bytes: Vec<_> = bytes.collect();
+		let views = bytes.iter().map(|(name, shape, bytes)| {
+			(name, TensorView::new(Dtype::F32, (*shape).clone(), bytes).unwrap())
+		});
+		fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+	}
+}
+
+fn numbers(tensor: Tensor) -> Vec<f32> {
+	tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 impl ModelCase {
-	/// What was compared, and its error.
-	fn errors(&self, pipeline: &Pipeline) -> Vec<(String, f64)> {
-		let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+	/// What was compared of the prompts and the UNet's output, and its error.
+	fn conditioned_errors(&self, theirs: &Conditioned, pipeline: &Pipeline) -> Vec<(String, f64)> {
 		let mut errors = Vec::new();
 		let negative = Some(self.negative.as_str());
 		let encoded = pipeline.text.encode(negative, &self.prompt, &pipeline.opened).unwrap();
-		errors.push(("text states".to_owned(), self.states.error(&numbers(encoded.states))));
-		assert_eq!(self.pooled.is_some(), encoded.pooled.is_some());
-		if let (Some(theirs), Some(ours)) = (&self.pooled, encoded.pooled) {
+		errors.push(("text states".to_owned(), theirs.states.error(&numbers(encoded.states))));
+		assert_eq!(theirs.pooled.is_some(), encoded.pooled.is_some());
+		if let (Some(theirs), Some(ours)) = (&theirs.pooled, encoded.pooled) {
 			errors.push(("pooled text".to_owned(), theirs.error(&numbers(ours))));
 		}
-
-		let factor = pipeline.vae.factor();
-		let (height, width) = (self.size.0 as usize / factor, self.size.1 as usize / factor);
-		let len = pipeline.latent_channels * height * width;
+		let (height, width) = self.latents(pipeline);
 		let condition = pipeline.condition(negative, &self.prompt, self.size).unwrap();
-		for case in &self.unet {
+		for case in &theirs.unet {
 			let shape = (2, pipeline.latent_channels, height, width);
-			let samples = unit("unet input", 2 * len);
+			let samples = unit("unet input", 2 * pipeline.latent_channels * height * width);
 			let samples = Tensor::from_vec(samples, shape, &pipeline.opened).unwrap();
 			let output = pipeline.unet.forward(&samples, case.timestep, &condition, None).unwrap();
 			let error = case.output.error(&numbers(output));
 			errors.push((format!("UNet output at timestep {}", case.timestep), error));
 		}
+		errors
+	}
+
+	/// Height and width of the latents.
+	fn latents(&self, pipeline: &Pipeline) -> (usize, usize) {
+		let factor = pipeline.vae.factor();
+		(self.size.0 as usize / factor, self.size.1 as usize / factor)
+	}
+
+	/// What was compared with the model in `dir`, and its error.
+	fn errors(&self, dir: &Path) -> Vec<(String, f64)> {
+		let pipeline = Pipeline::load(dir, &Device::Cpu).unwrap();
+		let mut errors = self.conditioned_errors(&self.conditioned, &pipeline);
+		let (height, width) = self.latents(&pipeline);
+		let len = pipeline.latent_channels * height * width;
+		let negative = Some(self.negative.as_str());
+		let condition = pipeline.condition(negative, &self.prompt, self.size).unwrap();
+
 		let (rows, columns) = (self.size.0 as usize, self.size.1 as usize);
 		let picture = formula("picture", 3 * rows * columns).map(|x| x as f32).collect();
 		let picture = Tensor::from_vec(picture, (1, 3, rows, columns), &pipeline.opened).unwrap();
@@ -233,6 +295,17 @@ impl ModelCase {
 		let latents = Tensor::from_vec(unit("vae input", len), shape, &pipeline.opened).unwrap();
 		let pixels = numbers(pipeline.vae.decoder.decode(&latents, None).unwrap());
 		errors.push(("VAE decode".to_owned(), self.decoded.error(&pixels)));
+
+		for case in &self.loras {
+			let scratch = tempfile::tempdir().unwrap();
+			let path = scratch.path().join("lora.safetensors");
+			case.write(&path);
+			let lora = Lora { path, scale: case.scale };
+			let pipeline = Pipeline::load_with(dir, &Device::Cpu, &[lora]).unwrap();
+			let with_lora = self.conditioned_errors(&case.conditioned, &pipeline);
+			let named = |(what, error)| (format!("{what}, LoRA as of {}", case.naming), error);
+			errors.extend(with_lora.into_iter().map(named));
+		}
 		errors
 	}
 }
@@ -263,8 +336,7 @@ fn stored_models_agree() {
 			fs::write(path, content).unwrap();
 		}
 		write_weights(dir.path(), &(Arc::new(weights) as Draw)).unwrap();
-		let pipeline = Pipeline::load(dir.path(), &Device::Cpu).unwrap();
-		for (what, error) in case.errors(&pipeline) {
+		for (what, error) in case.errors(dir.path()) {
 			assert!(error < LIMIT, "{}, {what}: {error:.1e}", case.name);
 		}
 	}
@@ -279,8 +351,7 @@ fn everything_agrees() {
 	let mut rows = Vec::new();
 	let text = fs::read_to_string(dir.join("models.json")).unwrap();
 	for case in serde_json::from_str::<Vec<ModelCase>>(&text).unwrap() {
-		let pipeline = Pipeline::load(&dir.join(&case.name), &Device::Cpu).unwrap();
-		for (what, error) in case.errors(&pipeline) {
+		for (what, error) in case.errors(&dir.join(&case.name)) {
 			rows.push((case.name.clone(), what, error));
 		}
 	}

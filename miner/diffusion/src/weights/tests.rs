@@ -4,7 +4,10 @@ use super::*;
 use crate::{config::tests::sd15, text::ClipTextModel, unet::UNet, vae::Vae};
 use candle_core::Device as CandleDevice;
 use safetensors::{tensor::TensorView, Dtype};
-use std::{collections::BTreeMap, fs};
+use std::{
+	collections::BTreeMap,
+	fs::{self, File},
+};
 
 const STEM: &str = "model";
 
