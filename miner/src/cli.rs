@@ -7,7 +7,7 @@ use cuckoo_chain_client::{
 	parse_account, parse_hash, AccountId32,
 };
 use cuckoo_coordinator_api::miner::MAX_SLOTS;
-use cuckoo_diffusion::{Device, Sampler};
+use cuckoo_diffusion::{Device, Lora, Sampler};
 use std::{path::PathBuf, str::FromStr};
 
 /// Renders pictures for coordinators and is paid by the chain.
@@ -136,6 +136,9 @@ pub struct RenderArgs {
 	/// Name of the model [default: the first one].
 	#[arg(long, value_name = "NAME")]
 	pub model: Option<String>,
+	/// LoRA file to merge into the model, and its scale [default: 1] (repeatable).
+	#[arg(long = "lora", value_name = "FILE[:SCALE]", value_parser = lora)]
+	pub loras: Vec<Lora>,
 	/// What the picture shows.
 	#[arg(long, value_name = "TEXT")]
 	pub prompt: String,
@@ -239,6 +242,15 @@ fn account(text: &str) -> Result<AccountId32, String> {
 	parse_account(text).map_err(|error| error.to_string())
 }
 
+fn lora(text: &str) -> Result<Lora, String> {
+	let scaled = |(path, scale): (&str, &str)| Some((path.to_owned(), scale.parse().ok()?));
+	let (path, scale) = text.rsplit_once(':').and_then(scaled).unwrap_or((text.to_owned(), 1.0));
+	if path.is_empty() {
+		return Err("name a file, such as style.safetensors or style.safetensors:0.7".into());
+	}
+	Ok(Lora { path: path.into(), scale })
+}
+
 fn endpoint(text: &str) -> Result<String, String> {
 	let text = text.trim();
 	match text.split_once("://") {
@@ -311,6 +323,17 @@ mod tests {
 		assert!(with("--genesis", "0x12").contains("64 hexadecimal digits"));
 		assert!(with("--block", "Alice").contains("SS58"));
 		assert!(with("--coordinator", "http://a:1").contains("ws://"));
+	}
+
+	#[test]
+	fn loras_have_a_scale_after_the_file() {
+		let parsed =
+			|text| lora(text).map(|lora| (lora.path.to_str().unwrap().to_owned(), lora.scale));
+		assert_eq!(parsed("a.safetensors"), Ok(("a.safetensors".into(), 1.0)));
+		assert_eq!(parsed("a.safetensors:0.7"), Ok(("a.safetensors".into(), 0.7)));
+		assert_eq!(parsed("C:/a:b:-1"), Ok(("C:/a:b".into(), -1.0)));
+		assert_eq!(parsed("a:b"), Ok(("a:b".into(), 1.0)));
+		assert!(parsed("").is_err() && parsed(":2").is_err());
 	}
 
 	#[test]

@@ -7,10 +7,9 @@ use crate::{
 use anyhow::bail;
 use cuckoo_chain_client::{format_cai, keys, ChainClient, ChainError, Keypair, Registry, Role};
 use cuckoo_coordinator_api::signing::{Audience, MAX_AGE_MS};
-use cuckoo_diffusion::{list_models, Device, Pipeline, RenderRequest, Sampler};
+use cuckoo_diffusion::{list_models, Device, Measurement, Pipeline, Workload};
 use std::{
 	fmt,
-	ops::ControlFlow,
 	path::Path,
 	time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -166,25 +165,11 @@ fn models(dir: &Path, device: Device) -> Vec<Finding> {
 
 /// The time of one denoising step with guidance, at the model's own size.
 fn step_time(pipeline: &Pipeline) -> Result<Duration, String> {
-	let request = RenderRequest {
-		prompt: "a red bird".into(),
-		negative_prompt: String::new(),
-		width: pipeline.info().width,
-		height: pipeline.info().height,
-		steps: 3,
-		guidance_scale: 7.5,
-		seed: 0,
-		sampler: Sampler::Euler,
-		images: 1,
-		start: None,
-	};
-	let mut ends = Vec::new();
-	let rendered = pipeline.render(&request, &mut |_| {
-		ends.push(Instant::now());
-		ControlFlow::Continue(())
-	});
-	rendered.map_err(|error| format!("it does not render: {error}"))?;
-	Ok(ends.windows(2).map(|ends| ends[1] - ends[0]).min().unwrap_or_default())
+	let (width, height) = (pipeline.info().width, pipeline.info().height);
+	let workload = Workload { width, height, steps: 3, uncounted: 0, pictures: 1 };
+	let taken = Measurement::take(pipeline, workload, &mut |_| ())
+		.map_err(|error| format!("it does not render: {error}"))?;
+	Ok(taken.steps.first().copied().unwrap_or_default())
 }
 
 async fn chain(

@@ -10,7 +10,7 @@ use cuckoo_coordinator_api::{
 	task::MODEL_BYTES,
 };
 use cuckoo_diffusion::{
-	list_models, Device, ModelInfo, Picture, Pipeline, RenderRequest, StartPicture,
+	list_models, Device, Lora, ModelInfo, Picture, Pipeline, RenderRequest, StartPicture,
 };
 use std::{io::Write as _, ops::ControlFlow, path::Path, time::Instant};
 use tracing::{info, warn};
@@ -85,15 +85,15 @@ pub fn list(args: &ModelsArgs) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// Loads the model of that name, or the first one.
-pub fn open(args: &ModelsArgs, name: Option<&str>) -> anyhow::Result<Pipeline> {
+/// Loads the model of that name, or the first one, with the changes of LoRA files.
+pub fn open(args: &ModelsArgs, name: Option<&str>, loras: &[Lora]) -> anyhow::Result<Pipeline> {
 	let entries = list_models(&args.models)?;
 	let Some(entry) = entries.iter().find(|entry| name.is_none_or(|name| name == entry.name))
 	else {
 		let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
 		bail!("there is no model {:?}: there are {}", name.unwrap_or_default(), names.join(", "));
 	};
-	Ok(Pipeline::load(&entry.path, &args.device.device())?)
+	Ok(Pipeline::load_with(&entry.path, &args.device.device(), loras)?)
 }
 
 /// The picture in a PNG file, to start from.
@@ -105,7 +105,7 @@ fn start(file: &Path, strength: f64) -> anyhow::Result<StartPicture> {
 
 /// `cuckoo-miner render`.
 pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
-	let pipeline = open(&args.models, args.model.as_deref())?;
+	let pipeline = open(&args.models, args.model.as_deref(), &args.loras)?;
 	announce(std::slice::from_ref(pipeline.info()), pipeline.device());
 	let start = args.from.as_deref().map(|file| start(file, args.strength)).transpose()?;
 	let (width, height) = match &start {
