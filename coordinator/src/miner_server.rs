@@ -23,8 +23,8 @@ use bytes::{Bytes, BytesMut};
 use cuckoo_coordinator_api::{
 	error::{Code, Refusal},
 	miner::{
-		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, MinerStanding, Session,
-		TaskResult,
+		Assignment, Challenge, FailureReport, Heartbeat, Login, MinerApiServer, MinerStanding,
+		Session, TaskResult,
 	},
 	signing::Signed,
 	task::{TaskId, TaskState},

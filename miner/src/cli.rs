@@ -9,7 +9,7 @@ use cuckoo_chain_client::{
 	parse_account, parse_hash, AccountId32,
 };
 use cuckoo_coordinator_api::miner::MAX_SLOTS;
-use cuckoo_diffusion::{Device, Sampler};
+use cuckoo_diffusion::{Device, Lora, Sampler};
 use directories::BaseDirs;
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -233,6 +233,9 @@ pub struct RenderArgs {
 	/// Name of the model [default: the first one].
 	#[arg(long, value_name = "NAME")]
 	pub model: Option<String>,
+	/// LoRA file to merge into the model, and its scale [default: 1] (repeatable).
+	#[arg(long = "lora", value_name = "FILE[:SCALE]", value_parser = lora)]
+	pub loras: Vec<Lora>,
 	/// What the picture shows.
 	#[arg(long, value_name = "TEXT")]
 	pub prompt: String,
@@ -242,6 +245,12 @@ pub struct RenderArgs {
 	/// PNG file to write.
 	#[arg(long, value_name = "FILE")]
 	pub out: PathBuf,
+	/// PNG file to start from; the picture has its size.
+	#[arg(long, value_name = "FILE", conflicts_with_all = ["width", "height"])]
+	pub from: Option<PathBuf>,
+	/// How much of the picture to start from may change, 0 to 1: the share of the steps that is done.
+	#[arg(long, value_name = "SHARE", default_value_t = 0.75, requires = "from")]
+	pub strength: f64,
 	/// Width in pixels, a multiple of 8 [default: the model's].
 	#[arg(long, value_name = "PIXELS")]
 	pub width: Option<u32>,
@@ -339,6 +348,15 @@ fn account(text: &str) -> Result<AccountId32, String> {
 	parse_account(text).map_err(|error| error.to_string())
 }
 
+fn lora(text: &str) -> Result<Lora, String> {
+	let scaled = |(path, scale): (&str, &str)| Some((path.to_owned(), scale.parse().ok()?));
+	let (path, scale) = text.rsplit_once(':').and_then(scaled).unwrap_or((text.to_owned(), 1.0));
+	if path.is_empty() {
+		return Err("name a file, such as style.safetensors or style.safetensors:0.7".into());
+	}
+	Ok(Lora { path: path.into(), scale })
+}
+
 fn endpoint(text: &str) -> Result<String, String> {
 	let text = text.trim();
 	match text.split_once("://") {
@@ -419,11 +437,26 @@ mod tests {
 	}
 
 	#[test]
+	fn loras_have_a_scale_after_the_file() {
+		let parsed =
+			|text| lora(text).map(|lora| (lora.path.to_str().unwrap().to_owned(), lora.scale));
+		assert_eq!(parsed("a.safetensors"), Ok(("a.safetensors".into(), 1.0)));
+		assert_eq!(parsed("a.safetensors:0.7"), Ok(("a.safetensors".into(), 0.7)));
+		assert_eq!(parsed("C:/a:b:-1"), Ok(("C:/a:b".into(), -1.0)));
+		assert_eq!(parsed("a:b"), Ok(("a:b".into(), 1.0)));
+		assert!(parsed("").is_err() && parsed(":2").is_err());
+	}
+
+	#[test]
 	fn commands_stand_alone() {
 		assert!(parse(&["key", "new", "--out", "k"]).unwrap().command.is_some());
 		assert!(parse(&["models", "--models", "m"]).unwrap().command.is_some());
 		let render = ["render", "--models", "m", "--prompt", "x", "--out", "o"];
 		assert!(parse(&render).unwrap().command.is_some());
+		let with = |more: &[&'static str]| parse(&[&render[..], more].concat());
+		assert!(with(&["--from", "i", "--strength", "0.6"]).is_ok());
+		assert!(with(&["--strength", "0.6"]).is_err(), "of nothing");
+		assert!(with(&["--from", "i", "--width", "64"]).is_err(), "it is not resized");
 		assert!(refusal(&["--key", "k", "models", "--models", "m"]).contains("cannot be used"));
 	}
 }

@@ -1,8 +1,6 @@
 //! One open, logged-in connection to a coordinator.
 
-use crate::{
-	context::Context, discovery::Coordinator, history::unix_millis, text::printable, tls,
-};
+use crate::{context::Context, discovery::Coordinator, history::unix_millis, text::printable, tls};
 use cuckoo_coordinator_api::{
 	error::{refusal, Code, Refusal},
 	miner::{

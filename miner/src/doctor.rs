@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{bail, Context as _};
 use cuckoo_chain_client::{format_cai, keys, ChainClient, ChainError, Keypair, Registry, Role};
 use cuckoo_coordinator_api::signing::{Audience, MAX_AGE_MS};
-use cuckoo_diffusion::{list_models, Device, Pipeline};
+use cuckoo_diffusion::{list_models, step_time, Device, Pipeline};
 use std::{
 	fmt,
 	io::Write as _,
@@ -121,7 +121,11 @@ fn processor(device: Device, sensors: &Sensors) -> Finding {
 	let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
 	let memory = match (reading.memory_used, reading.memory_total) {
 		(Some(used), Some(total)) => {
-			format!("{:.1} of {:.1} GiB of memory free", gib(total.saturating_sub(used)), gib(total))
+			format!(
+				"{:.1} of {:.1} GiB of memory free",
+				gib(total.saturating_sub(used)),
+				gib(total)
+			)
 		},
 		_ => "its memory is not known".into(),
 	};
@@ -180,7 +184,7 @@ fn models(dir: &Path, device: Device) -> Vec<Finding> {
 		let pipeline = Pipeline::load(path, &device).map_err(|error| error.to_string())?;
 		let loaded = started.elapsed().as_secs_f32();
 		let info = pipeline.info();
-		let step = models::step_time(&pipeline, info)
+		let step = step_time(&pipeline)
 			.map_err(|error| format!("it does not render: {error}"))?
 			.as_secs_f32();
 		let what = format!(

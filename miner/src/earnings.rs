@@ -1,9 +1,6 @@
 //! What the stash has earned, looked up on the chain once an era and written to the history.
 
-use crate::{
-	context::Context,
-	history::Event,
-};
+use crate::{context::Context, history::Event};
 use cuckoo_chain_client::{format_cai, ChainClient, Registry};
 use std::sync::{Arc, PoisonError};
 use tokio::sync::watch;

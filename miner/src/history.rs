@@ -118,7 +118,10 @@ impl History {
 	/// Keeps its files in `dir`, which is made if it is not there.
 	pub fn open(dir: PathBuf) -> anyhow::Result<Self> {
 		fs::create_dir_all(&dir).with_context(|| {
-			format!("cannot make the folder {} for receipts: name another one by --data", dir.display())
+			format!(
+				"cannot make the folder {} for receipts: name another one by --data",
+				dir.display()
+			)
 		})?;
 		Ok(Self(Arc::new(Mutex::new(Log {
 			dir,
@@ -219,8 +222,7 @@ pub fn read(dir: &Path) -> anyhow::Result<(Vec<Entry>, usize)> {
 	files.sort();
 	let (mut entries, mut senseless) = (Vec::new(), 0);
 	for path in files {
-		let text =
-			fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+		let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
 		for line in String::from_utf8_lossy(&text).lines().filter(|line| !line.is_empty()) {
 			match serde_json::from_str(line) {
 				Ok(entry) => entries.push(entry),
@@ -284,7 +286,9 @@ mod tests {
 		let dir = tempfile::tempdir().unwrap();
 		let mut log = log(dir.path());
 		let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
-		for (number, date) in [day(2026, 12, 31), day(2027, 1, 1), day(2027, 1, 31)].iter().enumerate() {
+		for (number, date) in
+			[day(2026, 12, 31), day(2027, 1, 1), day(2027, 1, 31)].iter().enumerate()
+		{
 			let entry = Entry { time: 0, event: era(number as u32) };
 			log.add(serde_json::to_string(&entry).unwrap(), *date);
 		}

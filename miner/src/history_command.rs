@@ -113,7 +113,9 @@ fn only_miner(data: &Path) -> anyhow::Result<PathBuf> {
 	match &dirs[..] {
 		[] => bail!(nothing()),
 		[one] => Ok(data.join(one)),
-		several => bail!("several keys have worked here: choose by --operator {}", several.join(" or ")),
+		several => {
+			bail!("several keys have worked here: choose by --operator {}", several.join(" or "))
+		},
 	}
 }
 
@@ -164,7 +166,8 @@ fn table(summary: &Summary, dir: &Path) -> String {
 	)
 }
 
-const HEADING: &str = "                                                    done refused  failed dropped \
+const HEADING: &str =
+	"                                                    done refused  failed dropped \
 pictures       units  seconds";
 
 fn row(name: &str, work: &Work) -> String {

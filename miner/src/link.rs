@@ -284,7 +284,9 @@ impl Link {
 					*self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
 				},
 				// It may be an older coordinator, which cannot tell.
-				Err(Trouble::Refused(refusal)) => debug!("{} does not tell: {refusal}", self.name()),
+				Err(Trouble::Refused(refusal)) => {
+					debug!("{} does not tell: {refusal}", self.name())
+				},
 				Err(trouble) => return trouble,
 			}
 			sleep(STANDING_INTERVAL).await;
@@ -331,12 +333,7 @@ impl Link {
 	}
 
 	/// Starts on a task, or gives it back if it came too late.
-	async fn take(
-		self: &Arc<Self>,
-		assignment: Assignment,
-		slot: Slot,
-		connection: &Connection,
-	) {
+	async fn take(self: &Arc<Self>, assignment: Assignment, slot: Slot, connection: &Connection) {
 		if self.phase() == Phase::Work {
 			self.held.send_modify(|held| *held += 1);
 			let held = HeldGuard(Arc::clone(self));

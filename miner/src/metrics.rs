@@ -3,7 +3,9 @@
 
 use crate::{context::Context, link::Status};
 use anyhow::Context as _;
-use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get, Router};
+use axum::{
+	extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get, Router,
+};
 use prometheus_client::{
 	collector::Collector,
 	encoding::{text::encode, DescriptorEncoder, EncodeMetric},
@@ -33,8 +35,7 @@ pub async fn serve(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
 	let address = listener.local_addr()?;
 	let mut registry = Registry::with_prefix("cuckoo_miner");
 	registry.register_collector(Box::new(Numbers(context)));
-	let router =
-		Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry));
+	let router = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry));
 	tokio::spawn(async move {
 		if let Err(error) = axum::serve(listener, router).await {
 			error!("metrics are not served any more: {error}");
@@ -117,7 +118,8 @@ impl Collector for Numbers {
 		gauges(&mut encoder, "device_memory_used_bytes", "Memory in use", label, used)?;
 		let hot = of_readings(|reading| reading.temperature.map(f64::from));
 		gauges(&mut encoder, "device_temperature_celsius", "Temperature", label, hot)?;
-		let power = of_readings(|reading| reading.power.map(|milliwatts| f64::from(milliwatts) / 1e3));
+		let power =
+			of_readings(|reading| reading.power.map(|milliwatts| f64::from(milliwatts) / 1e3));
 		gauges(&mut encoder, "device_power_watts", "Power drawn", label, power)?;
 		let throttled = readings.iter().map(|(device, reading)| {
 			(device.clone(), f64::from(u8::from(reading.throttled.is_some())))
@@ -132,7 +134,11 @@ impl Collector for Numbers {
 			let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
 			gauge.encode(encoder)
 		};
-		alone("render_seconds", "Seconds of rendering of what was taken", counts.render_ms as f64 / 1e3)?;
+		alone(
+			"render_seconds",
+			"Seconds of rendering of what was taken",
+			counts.render_ms as f64 / 1e3,
+		)?;
 		alone("stake_cai", "Stake with votes", cai(standing.weight))?;
 		alone("stake_share", "Part of the stake of all active miners", standing.share())?;
 		let block = standing.block.map_or(0.0, |block| block.number as f64);

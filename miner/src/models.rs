@@ -11,8 +11,8 @@ use cuckoo_coordinator_api::{
 	task::MODEL_BYTES,
 };
 use cuckoo_diffusion::{
-	list_models, Device, LoadError, ModelEntry, ModelInfo, Pipeline, RenderError, RenderRequest,
-	Sampler,
+	list_models, Device, LoadError, Lora, ModelEntry, ModelInfo, Picture, Pipeline, RenderRequest,
+	StartPicture,
 };
 use std::{
 	cell::RefCell,
@@ -74,7 +74,8 @@ pub fn load(
 	for entry in entries.iter().rev() {
 		let model = cache.get(&entry.name)?;
 		let info = infos.borrow()[&entry.name].clone();
-		let step = step_time(model, &info)
+		let step = model
+			.step_time()
 			.with_context(|| format!("the model {} does not render", entry.name))?;
 		served.push(Served { info, step });
 	}
@@ -88,27 +89,6 @@ pub struct Served {
 	pub info: ModelInfo,
 	/// The time of one of its denoising steps on the device, with guidance and at its own size.
 	pub step: Duration,
-}
-
-/// The time of one denoising step with guidance, at the model's own size.
-pub fn step_time(model: &dyn Model, info: &ModelInfo) -> Result<Duration, RenderError> {
-	let request = RenderRequest {
-		prompt: "a red bird".into(),
-		negative_prompt: String::new(),
-		width: info.width,
-		height: info.height,
-		steps: 3,
-		guidance_scale: 7.5,
-		seed: 0,
-		sampler: Sampler::Euler,
-		images: 1,
-	};
-	let mut ends = Vec::new();
-	model.render(&request, &mut |_| {
-		ends.push(Instant::now());
-		ControlFlow::Continue(())
-	})?;
-	Ok(ends.windows(2).map(|ends| ends[1] - ends[0]).min().unwrap_or_default())
 }
 
 /// What coordinators are told of the speed.
@@ -142,7 +122,10 @@ pub fn announce<'a>(infos: impl IntoIterator<Item = &'a ModelInfo>) {
 pub fn offers(served: &[Served]) -> Vec<ModelOffer> {
 	served
 		.iter()
-		.map(|Served { info, .. }| ModelOffer { name: info.name.clone(), digest: hex::encode(info.digest) })
+		.map(|Served { info, .. }| ModelOffer {
+			name: info.name.clone(),
+			digest: hex::encode(info.digest),
+		})
 		.collect()
 }
 
@@ -170,31 +153,47 @@ pub fn list(args: &ModelsArgs) -> anyhow::Result<()> {
 	Ok(())
 }
 
-/// Loads the model of that name, or the first one.
-pub fn open(args: &ModelsArgs, name: Option<&str>) -> anyhow::Result<Pipeline> {
+/// Loads the model of that name, or the first one, with the changes of LoRA files.
+pub fn open(args: &ModelsArgs, name: Option<&str>, loras: &[Lora]) -> anyhow::Result<Pipeline> {
 	let entries = list_models(&args.models)?;
 	let Some(entry) = entries.iter().find(|entry| name.is_none_or(|name| name == entry.name))
 	else {
 		let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
 		bail!("there is no model {:?}: there are {}", name.unwrap_or_default(), names.join(", "));
 	};
-	Ok(Pipeline::load(&entry.path, &args.device.device())?)
+	Ok(Pipeline::load_with(&entry.path, &args.device.device(), loras)?)
+}
+
+/// The picture in a PNG file, to start from.
+fn start(file: &Path, strength: f64) -> anyhow::Result<StartPicture> {
+	let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+	let picture = Picture::from_png(&content).with_context(|| file.display().to_string())?;
+	Ok(StartPicture { picture, strength })
 }
 
 /// `cuckoo-miner render`.
 pub fn render(args: &RenderArgs) -> anyhow::Result<()> {
-	let pipeline = open(&args.models, args.model.as_deref())?;
+	let pipeline = open(&args.models, args.model.as_deref(), &args.loras)?;
 	announce([pipeline.info()]);
+	let start = args.from.as_deref().map(|file| start(file, args.strength)).transpose()?;
+	let (width, height) = match &start {
+		Some(StartPicture { picture, .. }) => (picture.width, picture.height),
+		None => (
+			args.width.unwrap_or(pipeline.info().width),
+			args.height.unwrap_or(pipeline.info().height),
+		),
+	};
 	let request = RenderRequest {
 		prompt: args.prompt.clone(),
 		negative_prompt: args.negative_prompt.clone(),
-		width: args.width.unwrap_or(pipeline.info().width),
-		height: args.height.unwrap_or(pipeline.info().height),
+		width,
+		height,
 		steps: args.steps,
 		guidance_scale: args.guidance_scale.max(1.0),
 		seed: args.seed,
 		sampler: args.sampler,
 		images: 1,
+		start,
 	};
 	let started = Instant::now();
 	let pictures = pipeline.render(&request, &mut |progress| {

@@ -32,7 +32,8 @@ pub struct Reading {
 impl Sensors {
 	/// Looks for the library.
 	pub fn open() -> Self {
-		let nvml = Nvml::init().inspect_err(|error| tracing::debug!("no readings of GPUs: {error}"));
+		let nvml =
+			Nvml::init().inspect_err(|error| tracing::debug!("no readings of GPUs: {error}"));
 		Self { nvml: nvml.ok() }
 	}
 

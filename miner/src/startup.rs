@@ -68,16 +68,8 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	let genesis = client.genesis();
 	let (offers, speeds) = (models::offers(&served), models::speeds(&served));
 	let slots = args.slots(devices.len());
-	let context = Context::new(
-		keypair,
-		candidate.stash,
-		genesis,
-		offers,
-		speeds,
-		slots,
-		workers,
-		history,
-	);
+	let context =
+		Context::new(keypair, candidate.stash, genesis, offers, speeds, slots, workers, history);
 	Ok(Ready { context: Arc::new(context), client, registry })
 }
 

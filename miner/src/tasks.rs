@@ -182,10 +182,7 @@ impl Task<'_> {
 		let mut ticket = self.context.workers.render(job);
 		let step = ticket.step();
 		let render_and_upload = async {
-			let rendered = ticket
-				.outcome()
-				.await
-				.map_err(|error| self.not_rendered(&error))?;
+			let rendered = ticket.outcome().await.map_err(|error| self.not_rendered(&error))?;
 			for (index, picture) in rendered.pictures.iter().enumerate() {
 				self.upload(index as u32, picture).await?;
 			}
@@ -385,6 +382,7 @@ pub fn job(assignment: &Assignment) -> Result<RenderJob, String> {
 		seed: spec.seed,
 		sampler: spec.sampler.parse::<Sampler>().map_err(|error| error.to_string())?,
 		images: spec.images,
+		start: None,
 	};
 	request.validate().map_err(|error| error.to_string())?;
 	let task = assignment.task_id.to_string();
@@ -428,6 +426,7 @@ mod tests {
 				seed: 5,
 				sampler: Sampler::EulerAncestral,
 				images: 2,
+				start: None,
 			}
 		);
 	}

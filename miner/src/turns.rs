@@ -95,7 +95,9 @@ impl State {
 	/// Whose turn is next.
 	fn first(&self) -> Option<AccountId32> {
 		let waiting = || {
-			self.lines.iter().filter_map(|(stash, line)| line.since.map(|since| (stash, line, since)))
+			self.lines
+				.iter()
+				.filter_map(|(stash, line)| line.since.map(|since| (stash, line, since)))
 		};
 		let neglected = waiting()
 			.filter(|(_, _, since)| since.elapsed() >= LONGEST_WAIT)

@@ -52,11 +52,7 @@ impl View {
 	/// # Errors
 	///
 	/// If it is no terminal that can be drawn on.
-	pub fn start(
-		context: Arc<Context>,
-		shutdown: Shutdown,
-		log: LogLines,
-	) -> anyhow::Result<Self> {
+	pub fn start(context: Arc<Context>, shutdown: Shutdown, log: LogLines) -> anyhow::Result<Self> {
 		let mut terminal = ratatui::try_init()
 			.context("this terminal cannot show the live view: use --plain for log lines")?;
 		// A render thread that panics is caught, and must not spoil the view.
@@ -79,8 +75,10 @@ impl View {
 			let _ = panic::catch_unwind(AssertUnwindSafe(draw_and_heed));
 			ratatui::restore();
 		};
-		let thread =
-			thread::Builder::new().name("view".into()).spawn(draw).context("cannot start the view")?;
+		let thread = thread::Builder::new()
+			.name("view".into())
+			.spawn(draw)
+			.context("cannot start the view")?;
 		Ok(Self { ended, thread: Some(thread) })
 	}
 }
@@ -222,7 +220,10 @@ impl Snapshot {
 		.areas(frame.area());
 		self.draw_devices(frame, devices);
 		let [work, stake] = Layout::horizontal([Constraint::Fill(1); 2]).areas(middle);
-		frame.render_widget(Paragraph::new(self.work()).block(Block::bordered().title(" work ")), work);
+		frame.render_widget(
+			Paragraph::new(self.work()).block(Block::bordered().title(" work ")),
+			work,
+		);
 		let block = match self.standing.block {
 			Some(block) => format!(" chain {block}, era {} ", self.standing.era),
 			None => " chain ".into(),
@@ -310,7 +311,8 @@ impl Snapshot {
 			Constraint::Length(7),
 			Constraint::Fill(2),
 		];
-		let heads = ["name", "state", "stake in CAI", "polls", "tasks", "drawn/expected", "in hand", ""];
+		let heads =
+			["name", "state", "stake in CAI", "polls", "tasks", "drawn/expected", "in hand", ""];
 		let table = Table::new(rows, widths)
 			.header(Row::new(heads).dim())
 			.block(Block::bordered().title(" coordinators "));
@@ -349,7 +351,8 @@ impl Device {
 	}
 
 	fn line(&self) -> Line<'_> {
-		let Reading { name, memory_used, memory_total, temperature, power, throttled } = &self.reading;
+		let Reading { name, memory_used, memory_total, temperature, power, throttled } =
+			&self.reading;
 		let mut spans = vec![self.name.as_str().bold()];
 		if let Some(name) = name {
 			spans.push(format!(" {name}").into());

@@ -5,7 +5,7 @@ use crate::{model_cache::ModelCache, queue::Queue};
 use anyhow::Context as _;
 use cuckoo_coordinator_api::miner::FailureReason;
 use cuckoo_diffusion::{
-	Device, LoadError, Picture, Pipeline, Progress, RenderError, RenderRequest,
+	step_time, Device, LoadError, Picture, Pipeline, Progress, RenderError, RenderRequest,
 };
 use std::{
 	any::Any,
@@ -31,6 +31,9 @@ pub trait Model {
 
 	/// How much of the device's memory it holds, in bytes.
 	fn bytes(&self) -> u64;
+
+	/// The time of one of its denoising steps, with guidance and at its own size.
+	fn step_time(&self) -> Result<Duration, RenderError>;
 }
 
 impl Model for Pipeline {
@@ -43,7 +46,11 @@ impl Model for Pipeline {
 	}
 
 	fn bytes(&self) -> u64 {
-		self.info().parameters as u64 * 4
+		self.info().bytes
+	}
+
+	fn step_time(&self) -> Result<Duration, RenderError> {
+		step_time(self)
 	}
 }
 
@@ -385,6 +392,10 @@ pub mod tests {
 		fn bytes(&self) -> u64 {
 			10
 		}
+
+		fn step_time(&self) -> Result<Duration, RenderError> {
+			Ok(Duration::from_millis(10))
+		}
 	}
 
 	/// A worker that serves [`Puppet`] as `puppet`, and nothing else.
@@ -413,6 +424,7 @@ pub mod tests {
 				seed: 1,
 				sampler: Sampler::Euler,
 				images: 2,
+				start: None,
 			},
 		}
 	}

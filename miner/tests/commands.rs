@@ -50,6 +50,30 @@ fn bench_measures() {
 }
 
 #[test]
+fn render_starts_from_a_picture_of_its_size_and_names_what_it_cannot_use() {
+	let dir = tempfile::tempdir().unwrap();
+	let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+	let (first, second) = (path("first.png"), path("second.png"));
+	let base = ["render", "--prompt", "x", "--steps", "2", "--guidance-scale", "1"];
+	let render = |more: &[&str]| run(&[&base[..], more].concat());
+	let (output, _) = render(&["--width", "72", "--height", "64", "--out", &first]);
+	assert!(output.status.success(), "{output:?}");
+	let (output, printed) = render(&["--from", &first, "--strength", "0.5", "--out", &second]);
+	assert!(output.status.success(), "{output:?}");
+	assert!(printed.starts_with(&second), "{printed}");
+	let size = |file: &str| fs::read(file).unwrap()[16..24].to_vec();
+	assert_eq!(size(&first), size(&second), "width and height in the PNG file");
+
+	fs::write(path("bad"), "no tensors").unwrap();
+	for (option, file) in [("--from", "bad"), ("--lora", "bad"), ("--lora", "absent")] {
+		let (output, _) = render(&[option, &path(file), "--out", &second]);
+		assert!(!output.status.success());
+		let error = String::from_utf8(output.stderr).unwrap();
+		assert!(error.starts_with("error: ") && error.contains(file), "{error}");
+	}
+}
+
+#[test]
 fn doctor_says_what_is_missing_and_what_to_do() {
 	let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 	let nobody = format!("ws://{}", listener.local_addr().unwrap());

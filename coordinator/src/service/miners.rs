@@ -383,7 +383,9 @@ fn checked(mut login: Login) -> Result<Login, Refusal> {
 		return invalid(format!("at most {MAX_DEVICES} devices may be named"));
 	}
 	if login.devices.iter().any(|device| device.name.len() > DEVICE_NAME_BYTES) {
-		return invalid(format!("the name of a device must have at most {DEVICE_NAME_BYTES} bytes"));
+		return invalid(format!(
+			"the name of a device must have at most {DEVICE_NAME_BYTES} bytes"
+		));
 	}
 	let offered: HashSet<&str> = login.models.iter().map(|model| &*model.name).collect();
 	if let Some(speed) = login.speeds.iter().find(|speed| !offered.contains(&*speed.model)) {

@@ -48,6 +48,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 		seed: 1,
 		sampler: Sampler::Euler,
 		images: 1,
+		start: None,
 	};
 	let start = Instant::now();
 	let pictures = pipeline.render(&request, &mut |_| ControlFlow::Continue(()))?;

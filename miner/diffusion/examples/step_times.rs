@@ -5,11 +5,11 @@
 //! time from the last step to the picture. The first picture, and the first step of each, are not
 //! counted. scripts/speed compares both with diffusers.
 
-use cuckoo_diffusion::{Device, Pipeline, RenderRequest, Sampler};
-use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, time::Instant};
+use cuckoo_diffusion::{percentile, Device, Measurement, Pipeline, Workload};
+use std::{error::Error, path::Path, process::ExitCode, time::Duration};
 
 /// Pictures that are counted.
-const PICTURES: usize = 3;
+const PICTURES: u32 = 3;
 
 fn main() -> ExitCode {
 	let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -32,34 +32,12 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 	}
 	let device = device.first().map_or(Ok(Device::best()), |device| device.parse())?;
 	let pipeline = Pipeline::load(Path::new(model), &device)?;
-	let request = RenderRequest {
-		prompt: "the red bird".into(),
-		negative_prompt: String::new(),
-		width: side,
-		height: side,
-		steps,
-		guidance_scale: 7.5,
-		seed: 1,
-		sampler: Sampler::Euler,
-		images: 1,
+	let workload = Workload { width: side, height: side, steps, uncounted: 1, pictures: PICTURES };
+	let taken = Measurement::take(&pipeline, workload, &mut |_| ())?;
+	let median = |times: &[Duration]| {
+		percentile(times, 50).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 	};
-	let milliseconds = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
-	let (mut between, mut decodes) = (Vec::new(), Vec::new());
-	for picture in 0..=PICTURES {
-		let mut ends = Vec::new();
-		pipeline.render(&request, &mut |_| {
-			ends.push(Instant::now());
-			ControlFlow::Continue(())
-		})?;
-		if picture > 0 {
-			decodes.push(milliseconds(ends[ends.len() - 1], Instant::now()));
-			between.extend(ends.windows(2).map(|ends| milliseconds(ends[0], ends[1])));
-		}
-	}
-	let median = |mut values: Vec<f64>| {
-		values.sort_by(f64::total_cmp);
-		values[values.len() / 2]
-	};
-	println!("{{\"step\": {:.3}, \"decode\": {:.3}}}", median(between), median(decodes));
+	let (step, decode) = (median(&taken.steps), median(&taken.decodes));
+	println!("{{\"step\": {step:.3}, \"decode\": {decode:.3}}}");
 	Ok(())
 }

@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 import formula
+import lora
 from samplers import SAMPLERS, STABLE_DIFFUSION, inject_noise, is_end_of_step
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -25,6 +26,13 @@ POSITIONS = 77
 SIZE = (64, 96)
 STEPS = 4
 GUIDANCE = 5.0
+# Where they start from a picture.
+STEPS_FROM = 5
+STRENGTH = 0.6
+IMG2IMG = {
+    diffusers.StableDiffusionPipeline: diffusers.StableDiffusionImg2ImgPipeline,
+    diffusers.StableDiffusionXLPipeline: diffusers.StableDiffusionXLImg2ImgPipeline,
+}
 STORED = ["sd15", "sd21", "sdxl"]
 # As the files of Stable Diffusion 1.5 have it, which say nothing of the spacing.
 SCHEDULER_1 = {
@@ -236,57 +244,81 @@ def encode(pipeline, prompt: str, negative: str):
     return states, torch.cat([encoded[3], encoded[2]]) if is_xl else None
 
 
-def compute(name: str, pipeline, most) -> dict:
-    prompt, negative = PROMPTS[name]
-    states, pooled = encode(pipeline, prompt, negative)
-    latents = (4, SIZE[0] // 8, SIZE[1] // 8)
+def trajectory(pipeline, sampler: str, steps: int, done: int, most, **inputs) -> dict:
+    """The samples after each of the steps that are done."""
+    kind, options = SAMPLERS[sampler]
+    before = pipeline.scheduler
+    pipeline.scheduler = kind.from_config(before.config, **options)
+    inject_noise()
+    evaluations = 2 * done - 1 if sampler == "Heun" else done
+    samples = []
+
+    def keep(_, evaluation, timestep, values):
+        if is_end_of_step(sampler, evaluation + 1, evaluations):
+            samples.append(formula.record(values["latents"], most))
+        return values
+
+    pipeline(num_inference_steps=steps, output_type="latent", callback_on_step_end=keep, **inputs)
+    pipeline.scheduler = before
+    return {"sampler": sampler, "steps": steps, "samples": samples}
+
+
+def condition(pipeline, name: str, timesteps: list[int], most) -> dict:
+    """What the model makes of its prompts, and the UNet's output for them at some timesteps."""
+    states, pooled = encode(pipeline, *PROMPTS[name])
     added = {}
     if pooled is not None:
         sizes = torch.tensor([[*SIZE, 0, 0, *SIZE]] * 2, dtype=torch.float32)
         added = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
     outputs = []
-    for timestep in [1, 501, 981]:
-        sample = formula.unit("unet input", (2, *latents))
+    for timestep in timesteps:
+        sample = formula.unit("unet input", (2, 4, SIZE[0] // 8, SIZE[1] // 8))
         output = pipeline.unet(sample, timestep, encoder_hidden_states=states, **added).sample
         outputs.append({"timestep": timestep, "output": formula.record(output, most)})
+    return {
+        "states": formula.record(states, most),
+        "pooled": None if pooled is None else formula.record(pooled, most),
+        "unet": outputs,
+    }
 
-    config = pipeline.scheduler.config
-    trajectories = []
-    for sampler, (kind, options) in SAMPLERS.items():
-        pipeline.scheduler = kind.from_config(config, **options)
-        inject_noise()
-        samples = []
 
-        def keep(pipeline, step, timestep, values):
-            if is_end_of_step(sampler, step + 1, len(pipeline.scheduler.timesteps)):
-                samples.append(formula.record(values["latents"], most))
-            return values
-
-        pipeline(
-            prompt=prompt,
-            negative_prompt=negative or None,
-            height=SIZE[0],
-            width=SIZE[1],
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE,
-            latents=formula.unit("noise", (1, *latents)),
-            output_type="latent",
-            callback_on_step_end=keep,
-        )
-        trajectories.append({"sampler": sampler, "steps": STEPS, "samples": samples})
-
-    encoded = formula.unit("vae input", (1, *latents)) / pipeline.vae.config.scaling_factor
+def compute(name: str, pipeline, most) -> dict:
+    prompt, negative = PROMPTS[name]
+    latents = (4, SIZE[0] // 8, SIZE[1] // 8)
+    conditioned = condition(pipeline, name, [1, 501, 981], most)
+    picture = formula.numbers("picture", 3 * SIZE[0] * SIZE[1]).astype("float32")
+    picture = torch.from_numpy(picture.reshape(1, 3, *SIZE))
+    encoded = pipeline.vae.encode(picture).latent_dist.mean * pipeline.vae.config.scaling_factor
+    texts = {"prompt": prompt, "negative_prompt": negative or None, "guidance_scale": GUIDANCE}
+    from_noise = {"height": SIZE[0], "width": SIZE[1], "latents": formula.unit("noise", (1, *latents))}
+    img2img = IMG2IMG[type(pipeline)](**pipeline.components)
+    img2img.set_progress_bar_config(disable=True)
+    trajectories = [
+        trajectory(pipeline, sampler, STEPS, STEPS, most, **texts, **from_noise) for sampler in SAMPLERS
+    ]
+    left = int(STEPS_FROM * STRENGTH)
+    from_picture = [
+        # The encoded picture instead of the picture: otherwise its latents are drawn, not their mean.
+        trajectory(img2img, sampler, STEPS_FROM, left, most, **texts, image=encoded, strength=STRENGTH)
+        for sampler in SAMPLERS
+    ]
+    codes = formula.unit("vae input", (1, *latents)) / pipeline.vae.config.scaling_factor
     return {
         "name": name,
         "prompt": prompt,
         "negative": negative,
         "size": SIZE,
         "guidance": GUIDANCE,
-        "states": formula.record(states, most),
-        "pooled": None if pooled is None else formula.record(pooled, most),
-        "unet": outputs,
+        **conditioned,
         "trajectories": trajectories,
-        "vae": formula.record(pipeline.vae.decode(encoded).sample, most),
+        "strength": STRENGTH,
+        "from_picture": from_picture,
+        "encoded": formula.record(encoded, most),
+        "decoded": formula.record(pipeline.vae.decode(codes).sample, most),
+        "loras": [
+            lora.with_lora(pipeline, naming, lambda: condition(pipeline, name, [501], most))
+            for naming in lora.RANKS
+        ],
     }
 
 

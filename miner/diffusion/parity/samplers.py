@@ -1,6 +1,8 @@
 """diffusers' schedulers by our sampler names, and their runs with a stand-in for the model."""
 
 import diffusers
+from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_img2img
+from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_img2img
 from diffusers.schedulers import scheduling_euler_ancestral_discrete, scheduling_lcm
 
 import formula
@@ -25,10 +27,13 @@ NO_SAMPLE = ["Euler", "Euler a"]
 
 
 def inject_noise():
-    """Gives the schedulers that draw noise ours, from the first again."""
+    """Gives the schedulers that draw noise ours, from the first again, and the pipelines that start from
+    a picture the noise that others start from."""
     noise = formula.Noise()
     scheduling_euler_ancestral_discrete.randn_tensor = noise
     scheduling_lcm.randn_tensor = noise
+    for pipeline in [pipeline_stable_diffusion_img2img, pipeline_stable_diffusion_xl_img2img]:
+        pipeline.randn_tensor = lambda shape, **_: formula.unit("noise", tuple(shape))
 
 
 def is_end_of_step(sampler: str, evaluation: int, evaluations: int) -> bool:

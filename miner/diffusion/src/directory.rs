@@ -54,6 +54,6 @@ impl ModelDirectory {
 
 	/// The digest over all files read so far.
 	pub fn digest(&self) -> Result<[u8; 32], LoadError> {
-		crate::models::digest(&self.path, &self.read.borrow())
+		crate::digest::of_files(&self.path, &self.read.borrow())
 	}
 }

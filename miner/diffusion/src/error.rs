@@ -88,6 +88,14 @@ pub enum LoadError {
 		/// The shape that the configuration leads to.
 		expected: Vec<usize>,
 	},
+	/// A LoRA file is not for this model, or of a kind that would be computed wrongly.
+	#[error("{}: {message}", .path.display())]
+	Lora {
+		/// The file.
+		path: PathBuf,
+		/// What is wrong with it.
+		message: String,
+	},
 	/// The device cannot be used.
 	#[error("device {device}: {message}")]
 	Device {
@@ -126,6 +134,11 @@ pub struct RequestError {
 	/// What is allowed, as a phrase: "must be 1 to 150".
 	pub allowed: String,
 }
+
+/// Why a PNG file gave no picture, in one phrase.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it is no PNG picture that can be read: {0}")]
+pub struct PngError(pub(crate) String);
 
 /// Why no picture came out.
 #[derive(Debug, thiserror::Error)]

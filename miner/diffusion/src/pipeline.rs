@@ -4,21 +4,23 @@ use crate::{
 	config::{read_noise_schedule, ModelIndex, UNetConfig, VaeConfig},
 	denoising::{denoise, guide, Noise, OnStep, PictureNoise},
 	directory::ModelDirectory,
+	lora::{self, LoraFile, Part},
 	memory,
 	models::model_name,
 	request::{limits, multiple},
-	samplers::{NoiseSchedule, Plan},
+	samplers::{NoiseSchedule, Plan, Start},
 	text::{PromptEncoder, TextParts},
 	unet::{Condition, UNet},
-	vae::VaeDecoder,
+	vae::Vae,
 	weights::Weights,
-	Device, LoadError, ModelInfo, Picture, RenderError, RenderRequest,
+	Device, LoadError, Lora, ModelInfo, Picture, RenderError, RenderRequest, RequestError,
 };
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use std::{ops::ControlFlow, path::Path};
 
-/// How far a request has come. Reported after each denoising step.
+/// How far a request has come, as if its pictures were denoised one after the other. Reported after
+/// each denoising step; where pictures are denoised together, such a step is one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
 	/// The picture being denoised, from 0.
@@ -27,9 +29,32 @@ pub struct Progress {
 	pub images: u32,
 	/// Denoising steps done for this picture, from 1.
 	pub step: u32,
-	/// Denoising steps of each picture.
+	/// Denoising steps of each picture: not those that are left out where the request starts from a
+	/// picture.
 	pub steps: u32,
 }
+
+impl Progress {
+	/// After `done` ≥ 1 steps of all pictures together.
+	fn after(done: u32, images: u32, steps: u32) -> Self {
+		Self { image: (done - 1) / steps, images, step: (done - 1) % steps + 1, steps }
+	}
+}
+
+/// Pictures that are denoised together.
+struct Batch {
+	pictures: usize,
+	/// What each call of the UNet is to show: of the prompts, with a row for each picture.
+	conditions: Vec<Condition>,
+	/// Height and width of the latents.
+	size: (usize, usize),
+	guidance_scale: f32,
+	/// How many places look at once in attention, where that is bounded.
+	slice: Option<usize>,
+}
+
+/// The model's output for the samples of a batch, one picture after the other, at a timestep.
+type Predict<'a> = dyn Fn(&Batch, &[f32], f64) -> Result<Vec<f32>, RenderError> + 'a;
 
 /// A model on a device, ready to render.
 pub struct Pipeline {
@@ -39,7 +64,7 @@ pub struct Pipeline {
 	text: PromptEncoder,
 	unet: UNet,
 	unet_dtype: DType,
-	vae: VaeDecoder,
+	vae: Vae,
 	latent_channels: usize,
 	schedule: NoiseSchedule,
 }
@@ -55,17 +80,35 @@ impl Pipeline {
 	/// If a file is missing or damaged, if the model is of a kind that would be computed wrongly,
 	/// or if the device cannot be used or is too small.
 	pub fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+		Self::load_with(dir, device, &[])
+	}
+
+	/// Like [`load`](Self::load), with the changes of LoRA files merged into the weights: for each
+	/// layer that a file changes, `weights += scale · alpha / rank · up · down`.
+	///
+	/// # Errors
+	///
+	/// Also if a LoRA file is damaged, changes what the model does not have, or holds anything that is
+	/// not understood.
+	pub fn load_with(dir: &Path, device: &Device, loras: &[Lora]) -> Result<Self, LoadError> {
 		let device = *device;
 		let model = ModelDirectory::open(dir)?;
 		let index = ModelIndex::read(&model)?;
 		let unet_config = UNetConfig::read(&model)?;
 		let vae_config = VaeConfig::read(&model)?;
 		let schedule = read_noise_schedule(&model)?;
-		let text = TextParts::read(&model, index.family)?;
+		let mut text = TextParts::read(&model, index.family)?;
 		check_fit(&model, &text, &unet_config, &vae_config)?;
-		let unet_weights = Weights::open(&model, "unet", "diffusion_pytorch_model")?;
+		let mut unet_weights = Weights::open(&model, "unet", "diffusion_pytorch_model")?;
 		let vae_weights = Weights::open(&model, "vae", "diffusion_pytorch_model")?;
-		let digest = model.digest()?;
+		let files = loras.iter().map(LoraFile::open).collect::<Result<Vec<_>, _>>()?;
+		let parts = [text.parts(), vec![Part::Unet]].concat();
+		files.iter().try_for_each(|lora| lora.check_parts(&parts))?;
+		text.change(&files)?;
+		unet_weights.change(Part::Unet, &files, |layer| {
+			lora::original_names(layer, unet_config.layers_per_block)
+		})?;
+		let digest = lora::digest_with(model.digest()?, loras)?;
 
 		let opened = device.open()?;
 		let unet_dtype = match device {
@@ -75,11 +118,13 @@ impl Pipeline {
 		let (text, text_parameters) = text.build(device, &opened)?;
 		let (unet, unet_parameters) =
 			unet_weights.build(unet_dtype, device, &opened, |vb| UNet::new(vb, &unet_config))?;
-		let (vae, vae_parameters) = vae_weights
-			.build(DType::F32, device, &opened, |vb| VaeDecoder::new(vb, &vae_config))?;
+		let (vae, vae_parameters) =
+			vae_weights.build(DType::F32, device, &opened, |vb| Vae::new(vb, &vae_config))?;
 
 		let side = (unet_config.sample_size * vae_config.factor()) as u32;
 		let side = side.clamp(limits::MIN_SIDE, limits::MAX_SIDE);
+		let rest = (text_parameters + vae_parameters) * DType::F32.size_in_bytes() as u64;
+		let bytes = unet_parameters * unet_dtype.size_in_bytes() as u64 + rest;
 		Ok(Self {
 			info: ModelInfo {
 				name: model_name(dir),
@@ -87,6 +132,7 @@ impl Pipeline {
 				width: side,
 				height: side,
 				parameters: text_parameters + unet_parameters + vae_parameters,
+				bytes,
 				trained: index.trained,
 				notice: index.notice,
 			},
@@ -104,8 +150,9 @@ impl Pipeline {
 	/// Renders the request on the calling thread (and, on the CPU, all cores), reporting each step
 	/// to `progress`, which may stop it.
 	///
-	/// Pictures are rendered one after the other: so none depends on how many come with it, and
-	/// the memory needed is that of one.
+	/// On the CPU pictures are rendered one after the other, so that none depends on how many come with
+	/// it. On a GPU as many as its memory holds are denoised together; where the memory is not enough
+	/// for one, attention is computed in slices.
 	///
 	/// # Errors
 	///
@@ -116,11 +163,29 @@ impl Pipeline {
 		request: &RenderRequest,
 		progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 	) -> Result<Vec<Picture>, RenderError> {
+		let together = match self.device {
+			Device::Cpu => 1,
+			Device::Cuda(_) => request.images as usize,
+		};
+		let predict =
+			|batch: &Batch, sample: &[f32], timestep| self.predict(batch, sample, timestep);
+		self.render_by(&predict, request, together, progress)
+	}
+
+	/// Renders the request by what `predict` says of at most so many pictures together.
+	fn render_by(
+		&self,
+		predict: &Predict,
+		request: &RenderRequest,
+		together: usize,
+		progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+	) -> Result<Vec<Picture>, RenderError> {
 		request.validate()?;
 		let factor = self.vae.factor();
 		multiple("width", request.width, factor as u32)?;
 		multiple("height", request.height, factor as u32)?;
-		let (height, width) = (request.height as usize / factor, request.width as usize / factor);
+		let size @ (height, width) =
+			(request.height as usize / factor, request.width as usize / factor);
 
 		// A scale of 1 is the prompt's own output.
 		let guided = (request.guidance_scale - 1.0).abs() > f32::EPSILON;
@@ -132,24 +197,32 @@ impl Pipeline {
 		}
 		let condition =
 			self.condition(negative, &request.prompt, (request.height, request.width))?;
-		let plan = request.sampler.plan(&self.schedule, request.steps as usize);
-		(0..request.images)
-			.map(|image| {
-				let mut on_step = |step, _: &[f32]| {
-					progress(Progress {
-						image,
-						images: request.images,
-						step: step as u32,
-						steps: request.steps,
-					})
-				};
-				let noise = PictureNoise::new(request.seed.wrapping_add(u64::from(image)));
-				let size = (height, width);
-				let scale = request.guidance_scale;
-				let latents = self.latents(&plan, &noise, &condition, scale, size, &mut on_step)?;
-				self.decode(latents, size)
-			})
-			.collect()
+		let (start, picture, steps) = match &request.start {
+			None => (Start::Noise, Vec::new(), request.steps),
+			Some(start) => {
+				let steps = start.steps(request.steps);
+				let left_out = (request.steps - steps) as usize;
+				(Start::Picture { left_out }, self.encode(&start.picture)?, steps)
+			},
+		};
+		let plan = request.sampler.plan(&self.schedule, request.steps as usize, start);
+		let images = request.images as usize;
+		let latents = memory::in_batches(images, together, |pictures, slice| {
+			let batch =
+				self.batch(&condition, pictures.len(), size, request.guidance_scale, slice)?;
+			let seed = |picture| request.seed.wrapping_add(picture as u64);
+			let noise: Vec<_> = pictures.clone().map(|i| PictureNoise::new(seed(i))).collect();
+			let mut on_step = |step, _: &[f32]| {
+				let done = pictures.start as u32 * steps + (pictures.len() * step) as u32;
+				progress(Progress::after(done, request.images, steps))
+			};
+			let picture = picture.repeat(batch.pictures);
+			let latents = self.latents(predict, &plan, &noise, &picture, &batch, &mut on_step)?;
+			Ok(latents.chunks(latents.len() / batch.pictures).map(<[f32]>::to_vec).collect())
+		})?;
+		memory::in_batches(images, 1, |pictures, slice| {
+			pictures.map(|i| self.decode(&latents[i], size, slice)).collect()
+		})
 	}
 
 	/// What was loaded.
@@ -175,57 +248,106 @@ impl Pipeline {
 		Ok(self.unet.condition(states, pooled.as_ref(), size)?)
 	}
 
-	/// Denoises one picture whose latents have the given height and width.
-	fn latents(
+	/// A batch of so many pictures of latents of the given height and width.
+	fn batch(
 		&self,
-		plan: &Plan,
-		noise: &dyn Noise,
 		condition: &Condition,
+		pictures: usize,
+		size: (usize, usize),
 		guidance_scale: f32,
-		(height, width): (usize, usize),
-		on_step: &mut OnStep,
-	) -> Result<Vec<f32>, RenderError> {
-		let len = self.latent_channels * height * width;
+		slice: Option<usize>,
+	) -> Result<Batch, RenderError> {
 		// On the CPU each prompt has a thread of its own: they have less to wait for each other than
 		// threads that share the work on both.
 		let conditions = match self.device {
 			Device::Cpu => condition.each()?,
 			Device::Cuda(_) => vec![condition.clone()],
 		};
-		let mut predict = |sample: &[f32], timestep: f64| {
-			let output = |condition: &Condition| -> candle_core::Result<Vec<f32>> {
-				let prompts = condition.prompts()?;
-				let shape = (prompts, self.latent_channels, height, width);
-				let samples = Tensor::from_vec(sample.repeat(prompts), shape, &self.opened)?
-					.to_dtype(self.unet_dtype)?;
-				let output = self.unet.forward(&samples, timestep, condition)?;
-				output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-			};
-			let output = match &conditions[..] {
-				[one] => output(one)?,
-				each => {
-					let outputs: Vec<_> = each.par_iter().map(output).collect::<Result<_, _>>()?;
-					outputs.concat()
-				},
-			};
-			Ok(match output.split_at_checked(len) {
-				Some((negative, prompt)) if !prompt.is_empty() => {
-					guide(negative, prompt, guidance_scale)
-				},
-				_ => output,
-			})
+		let conditions = conditions
+			.iter()
+			.map(|condition| condition.repeated(pictures))
+			.collect::<candle_core::Result<_>>()?;
+		Ok(Batch { pictures, conditions, size, guidance_scale, slice })
+	}
+
+	/// Denoises a batch: the latents of one picture after the other. `picture` are those to start from,
+	/// empty for noise alone.
+	fn latents(
+		&self,
+		predict: &Predict,
+		plan: &Plan,
+		noise: &dyn Noise,
+		picture: &[f32],
+		batch: &Batch,
+		on_step: &mut OnStep,
+	) -> Result<Vec<f32>, RenderError> {
+		let (height, width) = batch.size;
+		let len = batch.pictures * self.latent_channels * height * width;
+		let mut predict = |sample: &[f32], timestep| predict(batch, sample, timestep);
+		denoise(plan, noise, picture, len, &mut predict, on_step)
+	}
+
+	/// The model's output, guided where the batch has two prompts.
+	fn predict(
+		&self,
+		batch: &Batch,
+		sample: &[f32],
+		timestep: f64,
+	) -> Result<Vec<f32>, RenderError> {
+		let (height, width) = batch.size;
+		let output = |condition: &Condition| -> candle_core::Result<Vec<f32>> {
+			let rows = condition.rows()?;
+			let shape = (rows, self.latent_channels, height, width);
+			let samples = sample.repeat(rows / batch.pictures);
+			let samples =
+				Tensor::from_vec(samples, shape, &self.opened)?.to_dtype(self.unet_dtype)?;
+			let output = self.unet.forward(&samples, timestep, condition, batch.slice)?;
+			output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 		};
-		denoise(plan, noise, len, &mut predict, on_step)
+		let output = match &batch.conditions[..] {
+			[one] => output(one)?,
+			each => {
+				let outputs: Vec<_> = each.par_iter().map(output).collect::<Result<_, _>>()?;
+				outputs.concat()
+			},
+		};
+		Ok(match output.split_at_checked(sample.len()) {
+			Some((negative, prompt)) if !prompt.is_empty() => {
+				guide(negative, prompt, batch.guidance_scale)
+			},
+			_ => output,
+		})
+	}
+
+	/// The latents of a picture whose sides are multiples of the autoencoder's factor.
+	fn encode(&self, picture: &Picture) -> Result<Vec<f32>, RenderError> {
+		let Some(encoder) = &self.vae.encoder else {
+			return Err(RenderError::Request(RequestError {
+				field: "start",
+				value: "a picture".into(),
+				allowed: "must be left out: this model's autoencoder has no encoder".into(),
+			}));
+		};
+		let shape = (picture.height as usize, picture.width as usize, 3);
+		let pixels: Vec<_> =
+			picture.rgb.iter().map(|&value| f32::from(value) / 255.0 * 2.0 - 1.0).collect();
+		let pixels = Tensor::from_vec(pixels, shape, &self.opened)?;
+		let pixels = pixels.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?;
+		memory::in_batches(1, 1, |_, slice| {
+			Ok(vec![encoder.encode(&pixels, slice)?.flatten_all()?.to_vec1()?])
+		})
+		.map(|latents| latents.concat())
 	}
 
 	fn decode(
 		&self,
-		latents: Vec<f32>,
+		latents: &[f32],
 		(height, width): (usize, usize),
+		slice: Option<usize>,
 	) -> Result<Picture, RenderError> {
 		let shape = (1, self.latent_channels, height, width);
-		let latents = Tensor::from_vec(latents, shape, &self.opened)?;
-		let pixels = self.vae.decode(&latents)?.squeeze(0)?.permute((1, 2, 0))?;
+		let latents = Tensor::from_slice(latents, shape, &self.opened)?;
+		let pixels = self.vae.decoder.decode(&latents, slice)?.squeeze(0)?.permute((1, 2, 0))?;
 		let (height, width, _) = pixels.dims3()?;
 		let pixels = pixels.flatten_all()?.to_vec1::<f32>()?;
 		if let Some(bad) = pixels.iter().find(|value| !value.is_finite()) {
@@ -286,3 +408,5 @@ fn check_fit(
 
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
+mod tests;

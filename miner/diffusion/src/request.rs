@@ -1,6 +1,6 @@
 //! What to render.
 
-use crate::{RequestError, Sampler};
+use crate::{Picture, RequestError, Sampler};
 
 /// The limits of a request; a model may be stricter about sizes.
 pub mod limits {
@@ -44,6 +44,60 @@ pub struct RenderRequest {
 	pub sampler: Sampler,
 	/// Number of pictures, 1 to 8.
 	pub images: u32,
+	/// What to start from; noise alone, if none.
+	pub start: Option<StartPicture>,
+}
+
+/// A picture to start from (img2img). Noise is laid over it, and the last of the steps remove it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartPicture {
+	/// The picture, of the size of the request.
+	pub picture: Picture,
+	/// How much of it may change, 0 to 1: as much noise is laid over it as there is after the share
+	/// `1 - strength` of the steps, and the others are done: `steps × strength` rounded down, at least
+	/// one. (As in diffusers.)
+	pub strength: f64,
+}
+
+impl StartPicture {
+	/// How many of `steps` are done.
+	pub fn steps(&self, steps: u32) -> u32 {
+		(f64::from(steps) * self.strength) as u32
+	}
+
+	fn validate(&self, request: &RenderRequest) -> Result<(), RequestError> {
+		// False for NaN.
+		if !(0.0..=1.0).contains(&self.strength) || self.steps(request.steps) == 0 {
+			return Err(RequestError {
+				field: "strength",
+				value: self.strength.to_string(),
+				allowed: format!(
+					"must be at most 1 and leave one of {} steps at least",
+					request.steps
+				),
+			});
+		}
+		let Picture { width, height, rgb } = &self.picture;
+		if (*width, *height) != (request.width, request.height) {
+			return Err(RequestError {
+				field: "start",
+				value: format!("{width}×{height} pixels"),
+				allowed: format!(
+					"must be of the wanted size, {}×{}",
+					request.width, request.height
+				),
+			});
+		}
+		let bytes = *width as usize * *height as usize * 3;
+		if rgb.len() != bytes {
+			return Err(RequestError {
+				field: "start",
+				value: format!("{} bytes", rgb.len()),
+				allowed: format!("must be {bytes}, three for each pixel"),
+			});
+		}
+		Ok(())
+	}
 }
 
 impl RenderRequest {
@@ -84,7 +138,7 @@ impl RenderRequest {
 				});
 			}
 		}
-		Ok(())
+		self.start.as_ref().map_or(Ok(()), |start| start.validate(self))
 	}
 }
 
@@ -116,6 +170,7 @@ mod tests {
 			seed: 1,
 			sampler: Sampler::Euler,
 			images: 1,
+			start: None,
 		}
 	}
 
@@ -167,5 +222,45 @@ mod tests {
 			refused(|r| r.negative_prompt = "é".repeat(4097)),
 			"negative_prompt is 8194 bytes long: must be at most 8192 bytes"
 		);
+	}
+
+	fn grey(width: u32, height: u32) -> Picture {
+		Picture { width, height, rgb: vec![127; (width * height * 3) as usize] }
+	}
+
+	#[test]
+	fn the_start_has_the_size_of_the_request_and_leaves_a_step() {
+		let start = |strength| StartPicture { picture: grey(512, 768), strength };
+		for strength in [0.05, 0.6, 1.0] {
+			let request = RenderRequest { start: Some(start(strength)), ..request() };
+			assert_eq!(request.validate(), Ok(()));
+		}
+		for strength in [0.0, 0.049, -1.0, 1.01, f64::NAN] {
+			assert_eq!(
+				refused(|r| r.start = Some(start(strength))),
+				format!(
+					"strength is {strength}: must be at most 1 and leave one of 20 steps at least"
+				)
+			);
+		}
+		assert_eq!(
+			refused(|r| r.start = Some(StartPicture { picture: grey(64, 768), strength: 0.5 })),
+			"start is 64×768 pixels: must be of the wanted size, 512×768"
+		);
+		let picture = Picture { rgb: vec![0; 5], ..grey(512, 768) };
+		assert_eq!(
+			refused(|r| r.start = Some(StartPicture { picture, strength: 0.5 })),
+			"start is 5 bytes: must be 1179648, three for each pixel"
+		);
+	}
+
+	/// As Python computes `int(steps * strength)`.
+	#[test]
+	fn strength_is_the_share_of_the_steps_that_are_done() {
+		for (steps, strength, done) in [(20, 0.6, 12), (20, 0.7, 14), (100, 0.29, 28), (3, 1.0, 3)]
+		{
+			let start = StartPicture { picture: grey(8, 8), strength };
+			assert_eq!(start.steps(steps), done, "{steps} × {strength}");
+		}
 	}
 }

@@ -1,45 +1,38 @@
 //! Reading weights from safetensors files, sharded or not.
 //!
-//! candle's own reader maps the files into memory, which is `unsafe`: a file that another process
-//! shortens meanwhile kills this one. Here each tensor is read when the model asks for it, checked
-//! against the shape that the model asks for before anything is allocated, and converted on its
-//! way to the device. That needs no `unsafe` and no second copy of the model in memory.
+//! The files are mapped into memory while a model is loaded. Each tensor is copied out when the model
+//! asks for it, checked against the shape that the model asks for before anything is allocated, and
+//! converted on its way to the device. So no second copy of the model is in memory, and nothing that
+//! becomes of a file after loading matters: reading a map beyond the end of a file that was shortened
+//! meanwhile would end the process.
+
+mod file;
+
+pub(crate) use file::{Failure, WeightsFile};
 
 use crate::{
 	directory::ModelDirectory,
 	error::{is_out_of_memory, one_line},
+	lora::{Change, LoraFile, Part},
 	Device, LoadError,
 };
 use candle_core::{DType, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
-use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 use std::{
 	collections::{BTreeSet, HashMap},
-	fs::File,
-	io::{Read, Seek, SeekFrom},
-	path::{Path, PathBuf},
+	path::Path,
 	sync::{Arc, Mutex, PoisonError},
 };
 
-/// The length of the header comes first, as a little-endian u64.
-const LENGTH_BYTES: u64 = 8;
-/// The format's own bound.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
-
 /// The weights of one part of a model (text encoder, UNet or VAE).
 pub(crate) struct Weights {
-	shards: Vec<Shard>,
+	shards: Vec<WeightsFile>,
 	shard_of: HashMap<String, usize>,
+	/// What LoRA files change, by the name of the tensor.
+	changes: HashMap<String, Vec<Change>>,
 	/// What was loaded, and the last failure. candle's errors cannot carry ours.
 	log: Arc<Mutex<Log>>,
-}
-
-struct Shard {
-	path: PathBuf,
-	file: Mutex<File>,
-	tensors: HashMap<String, TensorInfo>,
-	data_start: u64,
 }
 
 #[derive(Default)]
@@ -74,14 +67,42 @@ impl Weights {
 		};
 		let shards = files
 			.iter()
-			.map(|file| Shard::open(model.full(file)))
+			.map(|file| WeightsFile::open(model.full(file)))
 			.collect::<Result<Vec<_>, _>>()?;
 		let shard_of = shards
 			.iter()
 			.enumerate()
-			.flat_map(|(i, shard)| shard.tensors.keys().map(move |name| (name.clone(), i)))
+			.flat_map(|(i, shard)| shard.names().map(move |name| (name.clone(), i)))
 			.collect();
-		Ok(Self { shards, shard_of, log: Arc::default() })
+		Ok(Self { shards, shard_of, changes: HashMap::new(), log: Arc::default() })
+	}
+
+	/// Has the weights changed, when they are loaded, as the LoRA files say of this part of the model.
+	/// `aliases` gives other names than its own under which files know a layer.
+	pub fn change(
+		&mut self,
+		part: Part,
+		loras: &[LoraFile],
+		aliases: impl Fn(&str) -> Vec<String>,
+	) -> Result<(), LoadError> {
+		if loras.is_empty() {
+			return Ok(());
+		}
+		let shapes = self.shard_of.iter().filter_map(|(tensor, &shard)| {
+			Some((tensor.strip_suffix(".weight")?, self.shards[shard].shape(tensor)?))
+		});
+		let layers = shapes
+			.flat_map(|(layer, shape)| {
+				let names = aliases(layer).into_iter().chain([part.flat(layer)]);
+				names.map(move |name| (name, (layer, shape)))
+			})
+			.collect();
+		for lora in loras {
+			for (layer, change) in lora.changes(part, &layers)? {
+				self.changes.entry(format!("{layer}.weight")).or_default().push(change);
+			}
+		}
+		Ok(())
 	}
 
 	/// Builds a model part from these weights. Also returns the number of weights that it took.
@@ -93,7 +114,7 @@ impl Weights {
 		build: impl FnOnce(VarBuilder) -> candle_core::Result<T>,
 	) -> Result<(T, u64), LoadError> {
 		let log = self.log.clone();
-		let path = self.shards[0].path.clone();
+		let path = self.shards[0].path().to_owned();
 		let built = build(VarBuilder::from_backend(Box::new(self), dtype, opened.clone()));
 		let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
 		match built {
@@ -114,28 +135,25 @@ impl Weights {
 		device: &candle_core::Device,
 	) -> Result<Tensor, Failure> {
 		let &shard = self.shard_of.get(name).ok_or_else(|| LoadError::MissingTensor {
-			path: self.shards[0].path.clone(),
+			path: self.shards[0].path().to_owned(),
 			tensor: name.to_owned(),
 		})?;
-		self.shards[shard].load(name, expected, dtype, device)
-	}
-}
-
-/// Ours, to be kept for [`Weights::build`], or candle's, which passes through.
-enum Failure {
-	Load(LoadError),
-	Candle(candle_core::Error),
-}
-
-impl From<LoadError> for Failure {
-	fn from(error: LoadError) -> Self {
-		Self::Load(error)
-	}
-}
-
-impl From<candle_core::Error> for Failure {
-	fn from(error: candle_core::Error) -> Self {
-		Self::Candle(error)
+		let file = &self.shards[shard];
+		let found = file.shape(name).unwrap_or_default();
+		if let Some(expected) = expected.filter(|expected| expected.dims() != found) {
+			return Err(LoadError::TensorShape {
+				path: file.path().to_owned(),
+				tensor: name.to_owned(),
+				found: found.to_vec(),
+				expected: expected.dims().to_vec(),
+			}
+			.into());
+		}
+		let mut tensor = file.tensor(name)?;
+		for change in self.changes.get(name).into_iter().flatten() {
+			tensor = (tensor.to_dtype(DType::F32)? + change.tensor(found)?)?;
+		}
+		Ok(tensor.to_dtype(dtype)?.to_device(device)?)
 	}
 }
 
@@ -181,80 +199,6 @@ impl SimpleBackend for Weights {
 
 	fn contains_tensor(&self, name: &str) -> bool {
 		self.shard_of.contains_key(name)
-	}
-}
-
-impl Shard {
-	/// Reads the header and checks that the file is as long as it says.
-	fn open(path: PathBuf) -> Result<Self, LoadError> {
-		let corrupt = |message: String| LoadError::CorruptWeights { path: path.clone(), message };
-		let io = |source| LoadError::Io { path: path.clone(), source };
-		let mut file = File::open(&path).map_err(io)?;
-		let size = file.metadata().map_err(io)?.len();
-		if size < LENGTH_BYTES {
-			return Err(corrupt(format!("it has only {size} bytes")));
-		}
-		let mut length = [0; LENGTH_BYTES as usize];
-		file.read_exact(&mut length).map_err(io)?;
-		let length = u64::from_le_bytes(length);
-		if length > MAX_HEADER_BYTES || length > size - LENGTH_BYTES {
-			return Err(corrupt(format!("its header claims {length} bytes of {size}")));
-		}
-		let mut header = vec![0; length as usize];
-		file.read_exact(&mut header).map_err(io)?;
-		let metadata: Metadata = serde_json::from_slice(&header)
-			.map_err(|error| corrupt(format!("its header is malformed: {error}")))?;
-		let data_start = LENGTH_BYTES + length;
-		let expected = data_start.saturating_add(metadata.data_len() as u64);
-		if size != expected {
-			return Err(corrupt(format!("it has {size} bytes, its header promises {expected}")));
-		}
-		let tensors =
-			metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
-		Ok(Self { path, file: Mutex::new(file), tensors, data_start })
-	}
-
-	fn load(
-		&self,
-		name: &str,
-		expected: Option<&Shape>,
-		dtype: DType,
-		device: &candle_core::Device,
-	) -> Result<Tensor, Failure> {
-		let info = self.tensors.get(name).ok_or_else(|| LoadError::MissingTensor {
-			path: self.path.clone(),
-			tensor: name.to_owned(),
-		})?;
-		if let Some(expected) = expected.filter(|expected| expected.dims() != info.shape) {
-			return Err(LoadError::TensorShape {
-				path: self.path.clone(),
-				tensor: name.to_owned(),
-				found: info.shape.clone(),
-				expected: expected.dims().to_vec(),
-			}
-			.into());
-		}
-		let Ok(stored @ (DType::F32 | DType::F16 | DType::BF16 | DType::F64)) =
-			DType::try_from(info.dtype)
-		else {
-			return Err(LoadError::CorruptWeights {
-				path: self.path.clone(),
-				message: format!("tensor {name} has type {:?}, not a float", info.dtype),
-			}
-			.into());
-		};
-		let (start, end) = info.data_offsets;
-		let mut data = vec![0; end - start];
-		{
-			let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-			file.seek(SeekFrom::Start(self.data_start + start as u64))
-				.and_then(|_| file.read_exact(&mut data))
-				.map_err(|source| LoadError::Io { path: self.path.clone(), source })?;
-		}
-		let cpu = candle_core::Device::Cpu;
-		Ok(Tensor::from_raw_buffer(&data, stored, &info.shape, &cpu)?
-			.to_dtype(dtype)?
-			.to_device(device)?)
 	}
 }
 

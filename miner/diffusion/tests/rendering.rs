@@ -2,6 +2,7 @@
 
 use cuckoo_diffusion::{
 	untrained, Device, Picture, Pipeline, Progress, RenderError, RenderRequest, Sampler,
+	StartPicture,
 };
 use std::{ops::ControlFlow, sync::OnceLock};
 
@@ -29,6 +30,7 @@ fn request() -> RenderRequest {
 		seed: 42,
 		sampler: Sampler::Euler,
 		images: 1,
+		start: None,
 	}
 }
 
@@ -115,6 +117,48 @@ fn a_picture_does_not_depend_on_its_batch() {
 	}
 }
 
+/// A request that starts from a picture with a bright and a dark half.
+fn from_picture(strength: f64) -> RenderRequest {
+	let rgb = (0..64 * 64).flat_map(|i| [if i % 64 < 32 { 230 } else { 20 }; 3]).collect();
+	let picture = Picture { width: 64, height: 64, rgb };
+	RenderRequest { start: Some(StartPicture { picture, strength }), steps: 8, ..request() }
+}
+
+#[test]
+fn a_start_picture_shows_the_more_the_weaker_the_noise() {
+	let inverted = |request: RenderRequest| {
+		let mut start = request.start.unwrap();
+		start.picture.rgb.iter_mut().for_each(|value| *value = 255 - *value);
+		RenderRequest { start: Some(start), ..request }
+	};
+	let of_start = |strength| {
+		difference(&render(&from_picture(strength)), &render(&inverted(from_picture(strength))))
+	};
+	for sampler in Sampler::ALL {
+		let request = RenderRequest { sampler, ..from_picture(0.5) };
+		let picture = render(&request);
+		assert_eq!(picture, render(&request), "{sampler}");
+		assert!(difference(&picture, &render(&inverted(request))) > 4.0, "{sampler}");
+	}
+	let (weak, strong) = (of_start(0.125), of_start(1.0));
+	assert!(weak > 2.0 * strong, "{weak}, {strong}");
+}
+
+#[test]
+fn only_the_steps_that_are_done_are_counted() {
+	let mut seen = Vec::new();
+	let request = RenderRequest { images: 2, ..from_picture(0.3) };
+	let mut progress = |progress: Progress| {
+		seen.push((progress.image, progress.step, progress.steps));
+		ControlFlow::Continue(())
+	};
+	let pictures = pipeline().render(&request, &mut progress).unwrap();
+	assert_eq!(seen, [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2)]);
+	// Each has its own noise, and does not depend on its batch.
+	assert_ne!(pictures[0], pictures[1]);
+	assert_eq!(pictures[1], render(&RenderRequest { images: 1, seed: 43, ..request }));
+}
+
 #[test]
 fn sizes_are_those_asked_for() {
 	// 72 and 136 pixels are 9 and 17 latents: odd on the way down.
@@ -191,6 +235,10 @@ fn impossible_requests_are_refused_before_any_work() {
 		(
 			RenderRequest { prompt: "x".repeat(100_000), ..request() },
 			"prompt is 100000 bytes long: must be at most 8192 bytes",
+		),
+		(
+			RenderRequest { width: 128, ..from_picture(0.5) },
+			"start is 64×64 pixels: must be of the wanted size, 128×64",
 		),
 	] {
 		let error = pipeline().render(&request, &mut progress).unwrap_err();

@@ -188,7 +188,8 @@ pub fn create(path: impl AsRef<Path>, password: Option<&Password>) -> Result<Key
 	let (phrase, key) = generate();
 	let text = match password {
 		Some(password) => {
-			let secret = for_draws(&phrase.to_string()).expect("a phrase of 12 words has a key; qed");
+			let secret =
+				for_draws(&phrase.to_string()).expect("a phrase of 12 words has a key; qed");
 			keystore::encrypt(&secret, &password.choose()?)
 		},
 		None => format!("{phrase}\n"),
@@ -356,7 +357,11 @@ mod tests {
 			let (_dir, path) = file(&content);
 			let alice = dev::alice().public_key().0;
 			assert_eq!(load(&path, &no_password()).unwrap().public_key().0, alice, "{content}");
-			assert_eq!(load_for_draws(path, &no_password()).unwrap().public.to_bytes(), alice, "{content}");
+			assert_eq!(
+				load_for_draws(path, &no_password()).unwrap().public.to_bytes(),
+				alice,
+				"{content}"
+			);
 		}
 	}
 
@@ -452,7 +457,10 @@ mod tests {
 		let (_dir, path) = file(phrase.to_string());
 		for mode in [0o640, 0o604, 0o660] {
 			set_mode(&path, mode);
-			assert!(matches!(load(&path, &no_password()), Err(KeyError::Exposed { .. })), "{mode:o}");
+			assert!(
+				matches!(load(&path, &no_password()), Err(KeyError::Exposed { .. })),
+				"{mode:o}"
+			);
 		}
 		set_mode(&path, 0o400);
 		assert_eq!(load(&path, &no_password()).unwrap().public_key().0, key.public_key().0);

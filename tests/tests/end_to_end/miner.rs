@@ -5,9 +5,7 @@ use cuckoo_diffusion::untrained;
 use cuckoo_e2e::{
 	app::App,
 	models,
-	network::{
-		preset_coordinator, preset_miners, Coordinator, Listeners, Miner, Node, PATIENCE,
-	},
+	network::{preset_coordinator, preset_miners, Coordinator, Listeners, Miner, Node, PATIENCE},
 	process::{binary, run, Process},
 	staking::{fund, register_all, Candidate, CAI},
 };
@@ -207,8 +205,7 @@ const AT_ONCE: usize = 8;
 async fn a_thousand_tasks_do_not_make_it_grow() {
 	let trio = Trio::start().await;
 	let models = models::cached().unwrap();
-	let mut miner =
-		Miner::start(&trio.node, &trio.candidate, &models, &["--slots", "4"]).unwrap();
+	let mut miner = Miner::start(&trio.node, &trio.candidate, &models, &["--slots", "4"]).unwrap();
 	trio.until_a_miner_is_there().await;
 	let mut resident = Vec::new();
 	let mut running = std::collections::VecDeque::new();
@@ -237,8 +234,7 @@ async fn a_thousand_tasks_do_not_make_it_grow() {
 async fn a_clock_that_is_five_minutes_off_is_named() {
 	let trio = Trio::start().await;
 	let models = models::cached().unwrap();
-	let (_files, arguments, _) =
-		Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
+	let (_files, arguments, _) = Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
 	let program = binary("cuckoo-miner").unwrap();
 	let shifted = |before: &[&str]| {
 		let mut all: Vec<String> =
@@ -265,8 +261,7 @@ async fn a_clock_that_is_five_minutes_off_is_named() {
 async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
 	let trio = Trio::start().await;
 	let models = models::cached().unwrap();
-	let (files, arguments, _) =
-		Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
+	let (files, arguments, _) = Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
 	let program = binary("cuckoo-miner").unwrap();
 	let command = std::iter::once(program.display().to_string())
 		.chain(arguments)

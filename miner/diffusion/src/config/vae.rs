@@ -1,10 +1,10 @@
-//! `vae/config.json`: the AutoencoderKL whose decoder turns latents into pixels.
+//! `vae/config.json`: the AutoencoderKL between latents and pixels.
 
 use super::{ConfigFile, MAX_CHANNELS};
 use crate::{directory::ModelDirectory, LoadError};
 use serde_json::json;
 
-/// Sizes of the decoder.
+/// Sizes of the autoencoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct VaeConfig {
 	pub latent_channels: usize,
@@ -16,6 +16,8 @@ pub(crate) struct VaeConfig {
 	pub scaling_factor: f64,
 	/// Whether a 1×1 convolution comes before the decoder.
 	pub post_quant_conv: bool,
+	/// Whether a 1×1 convolution comes after the encoder.
+	pub quant_conv: bool,
 }
 
 impl VaeConfig {
@@ -26,6 +28,7 @@ impl VaeConfig {
 	pub(super) fn from_config(config: &ConfigFile) -> Result<Self, LoadError> {
 		for (field, supported) in [
 			("act_fn", json!("silu")),
+			("in_channels", json!(3)),
 			("latents_mean", json!(null)),
 			("latents_std", json!(null)),
 			("mid_block_add_attention", json!(true)),
@@ -36,20 +39,21 @@ impl VaeConfig {
 		}
 		let norm_groups = config.whole("norm_num_groups", Some(32), 1..=MAX_CHANNELS)?;
 		let channels = config.block_channels(norm_groups)?;
-		let types: Vec<String> = config.required("up_block_types")?;
-		if types.len() != channels.len() {
-			return Err(config.error(format!(
-				"up_block_types has {} entries, block_out_channels has {}",
-				types.len(),
-				channels.len()
-			)));
-		}
-		if let Some(other) = types.into_iter().find(|kind| kind != "UpDecoderBlock2D") {
-			return Err(config.unsupported(
-				"up_block_types",
-				other,
-				"blocks must be UpDecoderBlock2D",
-			));
+		for (field, supported) in
+			[("up_block_types", "UpDecoderBlock2D"), ("down_block_types", "DownEncoderBlock2D")]
+		{
+			let types: Vec<String> = config.required(field)?;
+			if types.len() != channels.len() {
+				return Err(config.error(format!(
+					"{field} has {} entries, block_out_channels has {}",
+					types.len(),
+					channels.len()
+				)));
+			}
+			if let Some(other) = types.into_iter().find(|kind| kind != supported) {
+				let reason = format!("blocks must be {supported}");
+				return Err(config.unsupported(field, other, reason));
+			}
 		}
 		Ok(Self {
 			latent_channels: config.whole("latent_channels", None, 1..=MAX_CHANNELS)?,
@@ -59,6 +63,7 @@ impl VaeConfig {
 			// Files older than the field are of Stable Diffusion 1.
 			scaling_factor: config.positive("scaling_factor", 0.18215)?,
 			post_quant_conv: config.optional("use_post_quant_conv")?.unwrap_or(true),
+			quant_conv: config.optional("use_quant_conv")?.unwrap_or(true),
 		})
 	}
 

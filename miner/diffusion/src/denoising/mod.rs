@@ -10,7 +10,7 @@ pub(crate) use guidance::guide;
 pub(crate) use noise::{standard_normal, Noise, PictureNoise};
 
 use crate::{
-	samplers::{Combination, Evaluation, Plan, REMEMBERED},
+	samplers::{Combination, Evaluation, InitialSample, Plan, REMEMBERED},
 	RenderError,
 };
 use std::ops::ControlFlow;
@@ -21,16 +21,21 @@ pub(crate) type Predict<'a> = dyn FnMut(&[f32], f64) -> Result<Vec<f32>, RenderE
 /// What is told after each step: its number from 1, and the sample then. It may stop the run.
 pub(crate) type OnStep<'a> = dyn FnMut(usize, &[f32]) -> ControlFlow<()> + 'a;
 
-/// Runs `plan` for one picture of `len` latents.
+/// Runs `plan` for `len` latents, of one picture or of several one after the other. `picture` are the
+/// latents of what the plan starts from, empty where that is noise alone.
 pub(crate) fn denoise(
 	plan: &Plan,
 	noise: &dyn Noise,
+	picture: &[f32],
 	len: usize,
 	predict: &mut Predict,
 	on_step: &mut OnStep,
 ) -> Result<Vec<f32>, RenderError> {
-	let scale = plan.initial_scale as f32;
-	let start = noise.start(len).into_iter().map(|unit| unit * scale).collect();
+	let InitialSample { picture: share, noise: scale } = plan.initial;
+	let mut start: Vec<_> = noise.start(len).into_iter().map(|unit| unit * scale as f32).collect();
+	for (sample, &clean) in start.iter_mut().zip(picture) {
+		*sample += clean * share as f32;
+	}
 	let mut state = State::new(start);
 	for (i, step) in plan.steps.iter().enumerate() {
 		for evaluation in step {

@@ -46,6 +46,17 @@ impl Noise for PictureNoise {
 	}
 }
 
+/// The noise of several pictures, one after the other.
+impl<N: Noise> Noise for Vec<N> {
+	fn start(&self, len: usize) -> Vec<f32> {
+		self.iter().flat_map(|picture| picture.start(len / self.len())).collect()
+	}
+
+	fn step(&self, step: usize, len: usize) -> Vec<f32> {
+		self.iter().flat_map(|picture| picture.step(step, len / self.len())).collect()
+	}
+}
+
 /// Standard normal numbers by Box and Muller, two from each pair of uniform ones. The functions
 /// are libm's, which compute the same on every platform.
 pub(crate) fn standard_normal(generator: &mut ChaCha20Rng, len: usize) -> Vec<f32> {

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::{
-	samplers::{BetaSchedule, FinalSigma, NoiseSchedule, Prediction, ScheduleOptions, Spacing},
+	samplers::{
+		BetaSchedule, FinalSigma, NoiseSchedule, Prediction, ScheduleOptions, Spacing, Start,
+	},
 	Sampler,
 };
+use std::cmp::Ordering;
 
 const LEN: usize = 64;
 
@@ -52,10 +55,10 @@ fn every_sampler_recovers_what_a_perfect_model_knows() {
 		let schedule = schedule(prediction);
 		for sampler in Sampler::ALL {
 			for steps in [1, 2, 20, 150] {
-				let plan = sampler.plan(&schedule, steps);
+				let plan = sampler.plan(&schedule, steps, Start::Noise);
 				let noise = PictureNoise::new(3);
 				let found =
-					denoise(&plan, &noise, LEN, &mut oracle(&schedule), &mut go_on).unwrap();
+					denoise(&plan, &noise, &[], LEN, &mut oracle(&schedule), &mut go_on).unwrap();
 				for (found, clean) in found.iter().zip(clean_picture()) {
 					assert!(
 						(found - clean).abs() < 1e-3,
@@ -71,7 +74,7 @@ fn every_sampler_recovers_what_a_perfect_model_knows() {
 fn the_first_question_is_unit_noise_of_the_seed() {
 	let schedule = schedule(Prediction::Epsilon);
 	for sampler in Sampler::ALL {
-		let plan = sampler.plan(&schedule, 3);
+		let plan = sampler.plan(&schedule, 3, Start::Noise);
 		let noise = PictureNoise::new(11);
 		let mut first = Vec::new();
 		let mut predict = |seen: &[f32], _: f64| {
@@ -80,9 +83,59 @@ fn the_first_question_is_unit_noise_of_the_seed() {
 			}
 			Ok(vec![0.0; LEN])
 		};
-		denoise(&plan, &noise, LEN, &mut predict, &mut go_on).unwrap();
+		denoise(&plan, &noise, &[], LEN, &mut predict, &mut go_on).unwrap();
 		for (seen, unit) in first.iter().zip(noise.start(LEN)) {
 			assert!((seen - unit).abs() < 1e-5, "{sampler}: {seen} is not {unit}");
+		}
+	}
+}
+
+#[test]
+fn from_a_picture_the_first_question_is_the_picture_under_noise() {
+	let schedule = schedule(Prediction::Epsilon);
+	for sampler in Sampler::ALL {
+		for left_out in [0, 2, 4] {
+			let plan = sampler.plan(&schedule, 5, Start::Picture { left_out });
+			assert_eq!(plan.steps.len(), 5 - left_out);
+			let noise = PictureNoise::new(11);
+			let mut first = None;
+			let mut predict = |seen: &[f32], timestep: f64| {
+				first.get_or_insert((seen.to_vec(), timestep));
+				Ok(vec![0.0; LEN])
+			};
+			denoise(&plan, &noise, &clean_picture(), LEN, &mut predict, &mut go_on).unwrap();
+			let (seen, timestep) = first.unwrap();
+			let whole = sampler.plan(&schedule, 5, Start::Noise);
+			assert_eq!(timestep.total_cmp(&whole.steps[left_out][0].timestep), Ordering::Equal);
+			let share = schedule.signal(timestep as usize);
+			// Timesteps are rounded there, noise levels are not.
+			let limit = if sampler == Sampler::DpmPlusPlus2MKarras { 0.01 } else { 1e-5 };
+			for ((seen, clean), unit) in seen.iter().zip(clean_picture()).zip(noise.start(LEN)) {
+				let expected =
+					share.sqrt() * f64::from(clean) + (1.0 - share).sqrt() * f64::from(unit);
+				let error = (f64::from(*seen) - expected).abs();
+				assert!(error < limit, "{sampler} without {left_out}: {seen} is not {expected}");
+			}
+		}
+	}
+}
+
+#[test]
+fn from_a_picture_every_sampler_recovers_what_a_perfect_model_knows() {
+	let schedule = schedule(Prediction::Velocity);
+	let picture: Vec<_> = clean_picture().iter().map(|x| -x).collect();
+	for sampler in Sampler::ALL {
+		for (steps, left_out) in [(1, 0), (2, 1), (20, 8), (20, 19), (40, 3)] {
+			let plan = sampler.plan(&schedule, steps, Start::Picture { left_out });
+			let noise = PictureNoise::new(3);
+			let mut predict = oracle(&schedule);
+			let found = denoise(&plan, &noise, &picture, LEN, &mut predict, &mut go_on).unwrap();
+			for (found, clean) in found.iter().zip(clean_picture()) {
+				assert!(
+					(found - clean).abs() < 1e-3,
+					"{sampler}, {steps} steps without {left_out}: {found} is not {clean}"
+				);
+			}
 		}
 	}
 }
@@ -91,7 +144,7 @@ fn the_first_question_is_unit_noise_of_the_seed() {
 fn two_samplers_take_fresh_noise() {
 	let schedule = schedule(Prediction::Epsilon);
 	for sampler in Sampler::ALL {
-		let plan = sampler.plan(&schedule, 5);
+		let plan = sampler.plan(&schedule, 5, Start::Noise);
 		let fresh = plan.steps.iter().flatten().filter(|step| step.next.noise > 0.0).count();
 		let expected = match sampler {
 			Sampler::EulerAncestral | Sampler::Lcm => 4,
@@ -104,7 +157,7 @@ fn two_samplers_take_fresh_noise() {
 #[test]
 fn the_callback_counts_steps_and_can_stop() {
 	let schedule = schedule(Prediction::Epsilon);
-	let plan = Sampler::Euler.plan(&schedule, 10);
+	let plan = Sampler::Euler.plan(&schedule, 10, Start::Noise);
 	let noise = PictureNoise::new(1);
 	let mut seen = Vec::new();
 	let mut stop_at_three = |step, _: &[f32]| {
@@ -115,7 +168,7 @@ fn the_callback_counts_steps_and_can_stop() {
 			ControlFlow::Continue(())
 		}
 	};
-	let result = denoise(&plan, &noise, LEN, &mut oracle(&schedule), &mut stop_at_three);
+	let result = denoise(&plan, &noise, &[], LEN, &mut oracle(&schedule), &mut stop_at_three);
 	assert!(matches!(result, Err(RenderError::Cancelled)));
 	assert_eq!(seen, [1, 2, 3]);
 }
@@ -146,7 +199,7 @@ fn methods_converge_at_their_order() {
 		(clean, sigma * clean, (clean * DEVIATION).hypot(sigma * clean))
 	};
 	let error = |sampler: Sampler, steps: usize| {
-		let plan = sampler.plan(&schedule, steps);
+		let plan = sampler.plan(&schedule, steps, Start::Noise);
 		let mut predict = |seen: &[f32], timestep: f64| {
 			let (clean, noise, deviation) = made_of(timestep);
 			let epsilon = |&seen: &f32| {
@@ -164,7 +217,7 @@ fn methods_converge_at_their_order() {
 			ControlFlow::Continue(())
 		};
 		let noise = PictureNoise::new(5);
-		denoise(&plan, &noise, LEN, &mut predict, &mut keep).unwrap();
+		denoise(&plan, &noise, &[], LEN, &mut predict, &mut keep).unwrap();
 		let first = &plan.steps[0][0];
 		let (clean, _, deviation) = made_of(first.timestep);
 		let (end_clean, _, end_deviation) = made_of(0.0);
@@ -172,7 +225,7 @@ fn methods_converge_at_their_order() {
 		let grows = matches!(sampler, Sampler::Euler | Sampler::Heun);
 		let size = if grows { 1.0 / end_clean } else { 1.0 };
 		let square = |(start, end): (f32, f32)| {
-			let seen = f64::from(start) * plan.initial_scale * first.model_input;
+			let seen = f64::from(start) * plan.initial.noise * first.model_input;
 			let deviations = (seen - clean * MIDDLE) / deviation;
 			let expected = size * (end_clean * MIDDLE + deviations * end_deviation);
 			(f64::from(end) - expected).powi(2)
@@ -195,7 +248,7 @@ fn methods_converge_at_their_order() {
 #[test]
 fn nonsense_is_found_in_the_step_that_made_it() {
 	let schedule = schedule(Prediction::Epsilon);
-	let plan = Sampler::Ddim.plan(&schedule, 4);
+	let plan = Sampler::Ddim.plan(&schedule, 4, Start::Noise);
 	for bad in [f32::NAN, f32::INFINITY] {
 		let mut calls = 0;
 		let mut predict = |_: &[f32], _: f64| {
@@ -203,7 +256,7 @@ fn nonsense_is_found_in_the_step_that_made_it() {
 			Ok(vec![if calls == 2 { bad } else { 0.0 }; LEN])
 		};
 		let noise = PictureNoise::new(1);
-		let error = denoise(&plan, &noise, LEN, &mut predict, &mut go_on).unwrap_err();
+		let error = denoise(&plan, &noise, &[], LEN, &mut predict, &mut go_on).unwrap_err();
 		assert!(error.to_string().contains("in step 2"), "{error}");
 	}
 }

@@ -16,15 +16,21 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-	/// What each of the places (batch, places, width) sees in `context` (batch, others, width).
-	pub fn forward(&self, places: &Tensor, context: &Tensor) -> Result<Tensor> {
+	/// What each of the places (batch, places, width) sees in `context` (batch, others, width). On a
+	/// GPU, `slice` bounds how many places look at once, and so the memory for their scores.
+	pub fn forward(
+		&self,
+		places: &Tensor,
+		context: &Tensor,
+		slice: Option<usize>,
+	) -> Result<Tensor> {
 		let queries = self.to_queries.forward(places)?;
 		let keys = self.to_keys.forward(context)?;
 		let values = self.to_values.forward(context)?;
 		let seen = if places.device().is_cpu() {
 			self.on_cpu(&queries, &keys, &values)?
 		} else {
-			self.by_candle(&queries, &keys, &values)?
+			self.by_candle(&queries, &keys, &values, slice)?
 		};
 		self.to_result.forward(&seen)
 	}
@@ -45,7 +51,13 @@ impl Attention {
 	}
 
 	/// With the scores in single precision: half has no room for them.
-	fn by_candle(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+	fn by_candle(
+		&self,
+		queries: &Tensor,
+		keys: &Tensor,
+		values: &Tensor,
+		slice: Option<usize>,
+	) -> Result<Tensor> {
 		let (batch, count, width) = queries.dims3()?;
 		let dim = width / self.heads;
 		let split = |tensor: &Tensor| {
@@ -53,8 +65,51 @@ impl Attention {
 			split.transpose(1, 2)?.contiguous()?.to_dtype(DType::F32)
 		};
 		let keys = (split(keys)?.t()? * (1.0 / (dim as f64).sqrt()))?;
-		let shares = softmax_last_dim(&split(queries)?.matmul(&keys)?)?;
-		let seen = shares.matmul(&split(values)?)?.to_dtype(queries.dtype())?;
-		seen.transpose(1, 2)?.reshape((batch, count, width))
+		let (of_heads, values) = (split(queries)?, split(values)?);
+		let slice = slice.unwrap_or(count).clamp(1, count);
+		let seen = (0..count)
+			.step_by(slice)
+			.map(|first| {
+				let some = of_heads.narrow(2, first, slice.min(count - first))?.contiguous()?;
+				softmax_last_dim(&some.matmul(&keys)?)?.matmul(&values)?.to_dtype(queries.dtype())
+			})
+			.collect::<Result<Vec<_>>>()?;
+		Tensor::cat(&seen, 2)?.transpose(1, 2)?.reshape((batch, count, width))
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use candle_core::Device;
+
+	/// What is computed on a GPU, computed on the CPU.
+	#[test]
+	fn a_slice_of_queries_sees_what_all_see() {
+		let wave = |shape: (usize, usize, usize), phase: f64| {
+			let count = shape.0 * shape.1 * shape.2;
+			let numbers = (0..count).map(|i| (i as f64 * 0.7 + phase).sin() as f32).collect();
+			Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+		};
+		let identity = || Linear::new(Tensor::eye(8, DType::F32, &Device::Cpu).unwrap(), None);
+		let attention = Attention {
+			to_queries: identity(),
+			to_keys: identity(),
+			to_values: identity(),
+			to_result: identity(),
+			heads: 2,
+		};
+		let (queries, others) = (wave((2, 13, 8), 0.0), wave((2, 5, 8), 1.0));
+		let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+		let whole = numbers(attention.by_candle(&queries, &others, &others, None).unwrap());
+		let ours = numbers(attention.forward(&queries, &others, Some(4)).unwrap());
+		for slice in [0, 1, 4, 12, 13, 100] {
+			let sliced = attention.by_candle(&queries, &others, &others, Some(slice)).unwrap();
+			assert_eq!(sliced.dims(), [2, 13, 8]);
+			for ((sliced, whole), ours) in numbers(sliced).iter().zip(&whole).zip(&ours) {
+				assert!((sliced - whole).abs() < 1e-6, "slices of {slice}: {sliced}, {whole}");
+				assert!((sliced - ours).abs() < 1e-5, "slices of {slice}: {sliced}, {ours}");
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ use crate::{
 	untrained::{write_weights, Draw},
 	Sampler,
 };
+use safetensors::{tensor::TensorView, Dtype};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs, sync::Arc};
 
@@ -28,11 +29,36 @@ struct ModelCase {
 	/// Height and width in pixels.
 	size: (u32, u32),
 	guidance: f32,
+	#[serde(flatten)]
+	conditioned: Conditioned,
+	trajectories: Vec<Trajectory>,
+	/// How much of the picture may change in `from_picture`.
+	strength: f64,
+	from_picture: Vec<Trajectory>,
+	/// The latents of the picture.
+	encoded: Record,
+	/// The pixels of given latents.
+	decoded: Record,
+	loras: Vec<LoraCase>,
+}
+
+/// What the model makes of the prompts, and the UNet's output for them.
+#[derive(Deserialize)]
+struct Conditioned {
 	states: Record,
 	pooled: Option<Record>,
 	unet: Vec<UnetCase>,
-	trajectories: Vec<Trajectory>,
-	vae: Record,
+}
+
+/// The same with a LoRA file.
+#[derive(Deserialize)]
+struct LoraCase {
+	naming: String,
+	scale: f32,
+	/// The shapes of the tensors in the file.
+	tensors: BTreeMap<String, Vec<usize>>,
+	#[serde(flatten)]
+	conditioned: Conditioned,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +67,7 @@ struct UnetCase {
 	output: Record,
 }
 
-/// The samples after each step.
+/// The samples after each step that was done.
 #[derive(Deserialize)]
 struct Trajectory {
 	sampler: String,
@@ -88,8 +114,7 @@ impl Trajectory {
 
 	/// The largest error after any step.
 	fn error(&self, ours: &[Vec<f32>]) -> f64 {
-		assert_eq!(self.samples.len(), self.steps);
-		assert_eq!(ours.len(), self.steps);
+		assert_eq!(self.samples.len(), ours.len());
 		let errors = self.samples.iter().zip(ours).map(|(theirs, ours)| theirs.error(ours));
 		errors.fold(0.0, f64::max)
 	}
@@ -162,60 +187,125 @@ impl ScheduleCase {
 		fs::write(file, self.config.to_string()).unwrap();
 		let model = ModelDirectory::open(dir.path()).unwrap();
 		let schedule = read_noise_schedule(&model).unwrap();
-		let plan = self.trajectory.sampler().plan(&schedule, self.trajectory.steps);
+		let plan = self.trajectory.sampler().plan(&schedule, self.trajectory.steps, Start::Noise);
 		let len = self.trajectory.samples[0].len;
 		let mut samples = Vec::new();
 		let mut predict = |sample: &[f32], timestep: f64| Ok(stand_in(sample, timestep));
-		denoise(&plan, &FormulaNoise, len, &mut predict, &mut collect(&mut samples)).unwrap();
+		denoise(&plan, &FormulaNoise, &[], len, &mut predict, &mut collect(&mut samples)).unwrap();
 		self.trajectory.error(&samples)
 	}
 }
 
+impl LoraCase {
+	/// Writes the file.
+	fn write(&self, file: &Path) {
+		let fill = |name: &str, shape: &[usize]| -> Vec<f32> {
+			if name.ends_with(".alpha") {
+				return vec![1.5];
+			}
+			let spread = 0.5 * (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+			let numbers = formula(&format!("lora/{name}"), shape.iter().product());
+			numbers.map(|x| (spread * x) as f32).collect()
+		};
+		let bytes = self.tensors.iter().map(|(name, shape)| {
+			let bytes: Vec<u8> =
+				fill(name, shape).iter().flat_map(|value| value.to_le_bytes()).collect();
+			(name, shape, bytes)
+		});
+		let bytes: Vec<_> = bytes.collect();
+		let views = bytes.iter().map(|(name, shape, bytes)| {
+			(name, TensorView::new(Dtype::F32, (*shape).clone(), bytes).unwrap())
+		});
+		fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+	}
+}
+
+fn numbers(tensor: Tensor) -> Vec<f32> {
+	tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 impl ModelCase {
-	/// What was compared, and its error.
-	fn errors(&self, pipeline: &Pipeline) -> Vec<(String, f64)> {
-		let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+	/// What was compared of the prompts and the UNet's output, and its error.
+	fn conditioned_errors(&self, theirs: &Conditioned, pipeline: &Pipeline) -> Vec<(String, f64)> {
 		let mut errors = Vec::new();
 		let negative = Some(self.negative.as_str());
 		let encoded = pipeline.text.encode(negative, &self.prompt, &pipeline.opened).unwrap();
-		errors.push(("text states".to_owned(), self.states.error(&numbers(encoded.states))));
-		assert_eq!(self.pooled.is_some(), encoded.pooled.is_some());
-		if let (Some(theirs), Some(ours)) = (&self.pooled, encoded.pooled) {
+		errors.push(("text states".to_owned(), theirs.states.error(&numbers(encoded.states))));
+		assert_eq!(theirs.pooled.is_some(), encoded.pooled.is_some());
+		if let (Some(theirs), Some(ours)) = (&theirs.pooled, encoded.pooled) {
 			errors.push(("pooled text".to_owned(), theirs.error(&numbers(ours))));
 		}
-
-		let factor = pipeline.vae.factor();
-		let (height, width) = (self.size.0 as usize / factor, self.size.1 as usize / factor);
-		let len = pipeline.latent_channels * height * width;
+		let (height, width) = self.latents(pipeline);
 		let condition = pipeline.condition(negative, &self.prompt, self.size).unwrap();
-		for case in &self.unet {
+		for case in &theirs.unet {
 			let shape = (2, pipeline.latent_channels, height, width);
-			let samples = unit("unet input", 2 * len);
+			let samples = unit("unet input", 2 * pipeline.latent_channels * height * width);
 			let samples = Tensor::from_vec(samples, shape, &pipeline.opened).unwrap();
-			let output = pipeline.unet.forward(&samples, case.timestep, &condition).unwrap();
+			let output = pipeline.unet.forward(&samples, case.timestep, &condition, None).unwrap();
 			let error = case.output.error(&numbers(output));
 			errors.push((format!("UNet output at timestep {}", case.timestep), error));
 		}
-		for case in &self.trajectories {
-			let plan = case.sampler().plan(&pipeline.schedule, case.steps);
+		errors
+	}
+
+	/// Height and width of the latents.
+	fn latents(&self, pipeline: &Pipeline) -> (usize, usize) {
+		let factor = pipeline.vae.factor();
+		(self.size.0 as usize / factor, self.size.1 as usize / factor)
+	}
+
+	/// What was compared with the model in `dir`, and its error.
+	fn errors(&self, dir: &Path) -> Vec<(String, f64)> {
+		let pipeline = Pipeline::load(dir, &Device::Cpu).unwrap();
+		let mut errors = self.conditioned_errors(&self.conditioned, &pipeline);
+		let (height, width) = self.latents(&pipeline);
+		let len = pipeline.latent_channels * height * width;
+		let negative = Some(self.negative.as_str());
+		let condition = pipeline.condition(negative, &self.prompt, self.size).unwrap();
+
+		let (rows, columns) = (self.size.0 as usize, self.size.1 as usize);
+		let picture = formula("picture", 3 * rows * columns).map(|x| x as f32).collect();
+		let picture = Tensor::from_vec(picture, (1, 3, rows, columns), &pipeline.opened).unwrap();
+		let encoder = pipeline.vae.encoder.as_ref().unwrap();
+		let encoded = numbers(encoder.encode(&picture, None).unwrap());
+		errors.push(("VAE encode".to_owned(), self.encoded.error(&encoded)));
+
+		let batch = pipeline.batch(&condition, 1, (height, width), self.guidance, None).unwrap();
+		let predict =
+			|batch: &Batch, sample: &[f32], timestep| pipeline.predict(batch, sample, timestep);
+		let mut compare = |case: &Trajectory, start, picture: &[f32], name: &str| {
+			let plan = case.sampler().plan(&pipeline.schedule, case.steps, start);
 			let mut samples = Vec::new();
-			pipeline
-				.latents(
-					&plan,
-					&FormulaNoise,
-					&condition,
-					self.guidance,
-					(height, width),
-					&mut collect(&mut samples),
-				)
-				.unwrap();
-			let what = format!("{}, {} steps", case.sampler, case.steps);
-			errors.push((what, case.error(&samples)));
+			let mut collect = collect(&mut samples);
+			let noise = FormulaNoise;
+			pipeline.latents(&predict, &plan, &noise, picture, &batch, &mut collect).unwrap();
+			drop(collect);
+			errors.push((format!("{}, {name}", case.sampler), case.error(&samples)));
+		};
+		for case in &self.trajectories {
+			compare(case, Start::Noise, &[], &format!("{} steps", case.steps));
+		}
+		for case in &self.from_picture {
+			let done = (case.steps as f64 * self.strength) as usize;
+			let start = Start::Picture { left_out: case.steps - done };
+			let name = format!("img2img, last {done} of {} steps", case.steps);
+			compare(case, start, &encoded, &name);
 		}
 		let shape = (1, pipeline.latent_channels, height, width);
 		let latents = Tensor::from_vec(unit("vae input", len), shape, &pipeline.opened).unwrap();
-		let pixels = numbers(pipeline.vae.decode(&latents).unwrap());
-		errors.push(("VAE decode".to_owned(), self.vae.error(&pixels)));
+		let pixels = numbers(pipeline.vae.decoder.decode(&latents, None).unwrap());
+		errors.push(("VAE decode".to_owned(), self.decoded.error(&pixels)));
+
+		for case in &self.loras {
+			let scratch = tempfile::tempdir().unwrap();
+			let path = scratch.path().join("lora.safetensors");
+			case.write(&path);
+			let lora = Lora { path, scale: case.scale };
+			let pipeline = Pipeline::load_with(dir, &Device::Cpu, &[lora]).unwrap();
+			let with_lora = self.conditioned_errors(&case.conditioned, &pipeline);
+			let named = |(what, error)| (format!("{what}, LoRA as of {}", case.naming), error);
+			errors.extend(with_lora.into_iter().map(named));
+		}
 		errors
 	}
 }
@@ -246,8 +336,7 @@ fn stored_models_agree() {
 			fs::write(path, content).unwrap();
 		}
 		write_weights(dir.path(), &(Arc::new(weights) as Draw)).unwrap();
-		let pipeline = Pipeline::load(dir.path(), &Device::Cpu).unwrap();
-		for (what, error) in case.errors(&pipeline) {
+		for (what, error) in case.errors(dir.path()) {
 			assert!(error < LIMIT, "{}, {what}: {error:.1e}", case.name);
 		}
 	}
@@ -262,8 +351,7 @@ fn everything_agrees() {
 	let mut rows = Vec::new();
 	let text = fs::read_to_string(dir.join("models.json")).unwrap();
 	for case in serde_json::from_str::<Vec<ModelCase>>(&text).unwrap() {
-		let pipeline = Pipeline::load(&dir.join(&case.name), &Device::Cpu).unwrap();
-		for (what, error) in case.errors(&pipeline) {
+		for (what, error) in case.errors(&dir.join(&case.name)) {
 			rows.push((case.name.clone(), what, error));
 		}
 	}

@@ -6,13 +6,13 @@
 
 use super::{
 	level::{clean, Level, SAMPLE},
-	Method, NoiseSchedule, Plan, Spacing,
+	Method, NoiseSchedule, Plan, Spacing, Start,
 };
 
 pub(super) struct Ddim;
 
 impl Method for Ddim {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let options = &schedule.options;
 		let end = if options.set_alpha_to_one { 1.0 } else { schedule.signal(0) };
 		let levels: Vec<_> = options
@@ -24,7 +24,8 @@ impl Method for Ddim {
 			.map(|timestep| Level::of_signal(timestep as f64, schedule.signal(timestep)))
 			.chain([Level::of_signal(0.0, end)])
 			.collect();
-		Plan::single(1.0, options.prediction, &levels, |i| {
+		let initial = start.sample(1.0, &levels);
+		Plan::single(initial, options.prediction, &levels, start.first(), |i| {
 			levels[i].toward(&levels[i + 1], SAMPLE, clean(0))
 		})
 	}

@@ -3,7 +3,7 @@
 
 use super::{
 	level::{clean, Level, SAMPLE},
-	Method, NoiseSchedule, Plan, Spacing,
+	Method, NoiseSchedule, Plan, Spacing, Start,
 };
 
 /// Runs of fewer steps end with a step of first order, which is stable.
@@ -15,17 +15,18 @@ pub(super) struct DpmPlusPlus2M {
 }
 
 impl Method for DpmPlusPlus2M {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let levels = if self.karras {
 			with_end(schedule, schedule.karras(steps))
 		} else {
 			levels(schedule, steps)
 		};
-		Plan::single(1.0, schedule.options.prediction, &levels, |i| {
+		let (initial, first) = (start.sample(1.0, &levels), start.first());
+		Plan::single(initial, schedule.options.prediction, &levels, first, |i| {
 			let (from, to) = (&levels[i], &levels[i + 1]);
 			// The logarithm has no end at σ = 0.
 			let first_order =
-				i == 0 || (i + 1 == steps && (to.noise == 0.0 || steps < STABLE_END_BELOW));
+				i == first || (i + 1 == steps && (to.noise == 0.0 || steps < STABLE_END_BELOW));
 			let picture = if first_order {
 				clean(0)
 			} else {

@@ -3,15 +3,16 @@
 
 use super::{
 	level::{clean, Level, SAMPLE},
-	Method, NoiseSchedule, Plan, Spacing,
+	Method, NoiseSchedule, Plan, Spacing, Start,
 };
 
 pub(super) struct Euler;
 
 impl Method for Euler {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let (initial_scale, levels) = levels(schedule, steps, schedule.final_sigma());
-		Plan::single(initial_scale, schedule.options.prediction, &levels, |i| {
+		let initial = start.sample(initial_scale, &levels);
+		Plan::single(initial, schedule.options.prediction, &levels, start.first(), |i| {
 			levels[i].toward(&levels[i + 1], SAMPLE, clean(0))
 		})
 	}

@@ -4,15 +4,16 @@
 use super::{
 	euler::levels,
 	level::{clean, Level, NOISE, SAMPLE},
-	Method, NoiseSchedule, Plan,
+	Method, NoiseSchedule, Plan, Start,
 };
 
 pub(super) struct EulerAncestral;
 
 impl Method for EulerAncestral {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let (initial_scale, levels) = levels(schedule, steps, 0.0);
-		Plan::single(initial_scale, schedule.options.prediction, &levels, |i| {
+		let initial = start.sample(initial_scale, &levels);
+		Plan::single(initial, schedule.options.prediction, &levels, start.first(), |i| {
 			let (sigma, next) = (levels[i].noise, levels[i + 1].noise);
 			// Down and up together have the variance of the next level.
 			let down = Level::growing(0.0, next * next / sigma);

@@ -5,16 +5,16 @@
 use super::{
 	euler::levels,
 	level::{clean, Level, KEPT, SAMPLE},
-	Combination, Evaluation, Method, NoiseSchedule, Plan,
+	Combination, Evaluation, Method, NoiseSchedule, Plan, Start,
 };
 
 pub(super) struct Heun;
 
 impl Method for Heun {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let prediction = schedule.options.prediction;
 		let (initial_scale, levels) = levels(schedule, steps, 0.0);
-		let steps = levels
+		let steps = levels[start.first()..]
 			.windows(2)
 			.map(|pair| {
 				let (from, to) = (&pair[0], &pair[1]);
@@ -31,7 +31,7 @@ impl Method for Heun {
 				evaluations
 			})
 			.collect();
-		Plan { initial_scale, steps }
+		Plan { initial: start.sample(initial_scale, &levels), steps }
 	}
 }
 

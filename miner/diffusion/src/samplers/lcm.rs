@@ -4,7 +4,7 @@
 
 use super::{
 	level::{clean, Level, NOISE, SAMPLE},
-	Method, NoiseSchedule, Plan,
+	Method, NoiseSchedule, Plan, Start,
 };
 
 /// The standard deviation of the data in the boundary condition.
@@ -13,13 +13,14 @@ const DATA_DEVIATION: f64 = 0.5;
 pub(super) struct Lcm;
 
 impl Method for Lcm {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let levels: Vec<_> = timesteps(schedule, steps)
 			.into_iter()
 			.map(|timestep| Level::of_signal(timestep as f64, schedule.signal(timestep)))
 			.chain([Level::of_signal(0.0, 1.0)])
 			.collect();
-		Plan::single(1.0, schedule.options.prediction, &levels, |i| {
+		let initial = start.sample(1.0, &levels);
+		Plan::single(initial, schedule.options.prediction, &levels, start.first(), |i| {
 			// At timestep 0 the answer must be the sample itself (equation 9).
 			let scaled = levels[i].timestep * schedule.options.timestep_scaling;
 			let skip = DATA_DEVIATION.powi(2) / (scaled.powi(2) + DATA_DEVIATION.powi(2));

@@ -24,7 +24,7 @@ mod unipc;
 pub(crate) use noise_schedule::{
 	BetaSchedule, FinalSigma, NoiseSchedule, Prediction, ScheduleOptions,
 };
-pub(crate) use plan::{Combination, Evaluation, Plan, REMEMBERED};
+pub(crate) use plan::{Combination, Evaluation, InitialSample, Plan, Start, REMEMBERED};
 pub(crate) use spacing::Spacing;
 
 use std::{fmt, str::FromStr};
@@ -91,9 +91,9 @@ impl Sampler {
 		}
 	}
 
-	/// The plan of `steps` steps over a model's noise schedule.
-	pub(crate) fn plan(self, schedule: &NoiseSchedule, steps: usize) -> Plan {
-		self.method().plan(schedule, steps)
+	/// The plan of `steps` steps over a model's noise schedule, fewer where the start leaves some out.
+	pub(crate) fn plan(self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
+		self.method().plan(schedule, steps, start)
 	}
 }
 
@@ -122,8 +122,9 @@ impl FromStr for Sampler {
 
 /// A sampling method: plans the weights of every step.
 trait Method {
-	/// The plan of `steps` steps, 1 up to one less than the schedule's training steps.
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan;
+	/// The plan of `steps` steps, 1 up to one less than the schedule's training steps, of which the
+	/// start leaves out fewer than all. The steps that are left know nothing of those before.
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan;
 }
 
 #[cfg(test)]

@@ -3,11 +3,49 @@
 use super::{level::Level, Prediction};
 use std::ops::{Add, Mul};
 
+/// What a run starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+	/// Noise alone, at the first step.
+	Noise,
+	/// A picture under noise, at the step after those that are left out.
+	Picture { left_out: usize },
+}
+
+impl Start {
+	/// The number of the first step, from 0.
+	pub(super) fn first(self) -> usize {
+		match self {
+			Self::Noise => 0,
+			Self::Picture { left_out } => left_out,
+		}
+	}
+
+	/// The sample that a run over `levels` starts from; noise alone has the given scale.
+	pub(super) fn sample(self, scale: f64, levels: &[Level]) -> InitialSample {
+		match self {
+			Self::Noise => InitialSample { picture: 0.0, noise: scale },
+			Self::Picture { left_out } => {
+				let Level { clean, noise, .. } = levels[left_out];
+				InitialSample { picture: clean, noise }
+			},
+		}
+	}
+}
+
+/// The weights of the sample that a run starts from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct InitialSample {
+	/// Of the latents of a picture.
+	pub picture: f64,
+	/// Of unit noise.
+	pub noise: f64,
+}
+
 /// All the numbers of one denoising run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-	/// The starting sample is unit noise times this.
-	pub initial_scale: f64,
+	pub initial: InitialSample,
 	/// The steps, from noisy to clean; each has one evaluation of the model or two.
 	pub steps: Vec<Vec<Evaluation>>,
 }
@@ -16,15 +54,16 @@ impl Plan {
 	/// A plan of one evaluation a step: at `levels[i]`, after which `next(i)` is the sample at
 	/// `levels[i + 1]`.
 	pub(super) fn single(
-		initial_scale: f64,
+		initial: InitialSample,
 		prediction: Prediction,
 		levels: &[Level],
+		first: usize,
 		next: impl Fn(usize) -> Combination,
 	) -> Self {
-		let steps = (0..levels.len() - 1)
+		let steps = (first..levels.len() - 1)
 			.map(|i| vec![Evaluation::at(&levels[i], prediction, next(i))])
 			.collect();
-		Self { initial_scale, steps }
+		Self { initial, steps }
 	}
 }
 

@@ -118,7 +118,8 @@ fn a_schedule_can_end_without_signal() {
 
 	// DDIM needs no σ: its first sample is noise alone, of which nothing is left in the picture.
 	let options = ScheduleOptions { spacing: Some(Spacing::Trailing), ..schedule.options };
-	let plan = Sampler::Ddim.plan(&with_options(options).without_terminal_signal(), 2);
+	let plan =
+		Sampler::Ddim.plan(&with_options(options).without_terminal_signal(), 2, Start::Noise);
 	let first = evaluations(&plan)[0];
 	close(first.timestep, 999.0, 0.0);
 	close(first.clean_from_sample, 0.0, 0.0);
@@ -164,7 +165,11 @@ fn timesteps_fall_and_stay_inside_for_every_count() {
 			}
 			for plan in Sampler::ALL.map(|sampler| {
 				let options = ScheduleOptions { steps_offset: offset, ..Default::default() };
-				sampler.plan(&NoiseSchedule::new(STABLE_DIFFUSION, train, options), steps)
+				sampler.plan(
+					&NoiseSchedule::new(STABLE_DIFFUSION, train, options),
+					steps,
+					Start::Noise,
+				)
 			}) {
 				assert_eq!(plan.steps.len(), steps);
 				for evaluation in plan.steps.iter().flatten() {
@@ -179,9 +184,13 @@ fn timesteps_fall_and_stay_inside_for_every_count() {
 
 #[test]
 fn euler_coefficients() {
-	let plan = Sampler::Euler.plan(&schedule(Prediction::Epsilon, Some(Spacing::Leading)), 5);
+	let plan = Sampler::Euler.plan(
+		&schedule(Prediction::Epsilon, Some(Spacing::Leading)),
+		5,
+		Start::Noise,
+	);
 	let timesteps = [801, 601, 401, 201, 1];
-	close(plan.initial_scale, (sigma(801).powi(2) + 1.0).sqrt(), 1e-12);
+	close(plan.initial.noise, (sigma(801).powi(2) + 1.0).sqrt(), 1e-12);
 	for (i, step) in evaluations(&plan).iter().enumerate() {
 		let from = sigma(timesteps[i]);
 		let to = timesteps.get(i + 1).map_or(0.0, |&t| sigma(t));
@@ -196,13 +205,13 @@ fn euler_coefficients() {
 		assert_eq!((step.next.kept, step.next.noise, step.keep), (0.0, 0.0, None));
 		assert_eq!(step.next.clean[1..], [0.0, 0.0]);
 	}
-	let spaced = Sampler::Euler.plan(&schedule(Prediction::Epsilon, None), 5);
-	close(spaced.initial_scale, sigma(999), 1e-12);
+	let spaced = Sampler::Euler.plan(&schedule(Prediction::Epsilon, None), 5, Start::Noise);
+	close(spaced.initial.noise, sigma(999), 1e-12);
 }
 
 #[test]
 fn euler_ancestral_keeps_the_noise_level() {
-	let plan = Sampler::EulerAncestral.plan(&schedule(Prediction::Epsilon, None), 4);
+	let plan = Sampler::EulerAncestral.plan(&schedule(Prediction::Epsilon, None), 4, Start::Noise);
 	let timesteps = [999, 666, 333, 0];
 	let steps = evaluations(&plan);
 	for (i, step) in steps.iter().enumerate() {
@@ -229,8 +238,9 @@ fn ddim_closed_form() {
 				..ScheduleOptions::default()
 			}),
 			4,
+			Start::Noise,
 		);
-		close(plan.initial_scale, 1.0, 0.0);
+		close(plan.initial.noise, 1.0, 0.0);
 		let timesteps = [751, 501, 251, 1];
 		for (i, step) in evaluations(&plan).iter().enumerate() {
 			let from = signal(timesteps[i]);
@@ -255,8 +265,8 @@ fn dpm_solver(from: f64, to: f64, x: f64, picture: f64) -> f64 {
 
 #[test]
 fn dpmpp_2m_closed_form() {
-	let plan = Sampler::DpmPlusPlus2M.plan(&schedule(Prediction::Epsilon, None), 4);
-	close(plan.initial_scale, 1.0, 0.0);
+	let plan = Sampler::DpmPlusPlus2M.plan(&schedule(Prediction::Epsilon, None), 4, Start::Noise);
+	close(plan.initial.noise, 1.0, 0.0);
 	let sigmas = [sigma(999), sigma(749), sigma(500), sigma(250)];
 	let (x, picture, before) = (1.1, 0.7, -0.2);
 	for (i, step) in evaluations(&plan).iter().enumerate() {
@@ -278,7 +288,7 @@ fn dpmpp_2m_closed_form() {
 	let options =
 		ScheduleOptions { final_sigma: FinalSigma::Smallest, ..ScheduleOptions::default() };
 	for (steps, second_order) in [(14, false), (15, true)] {
-		let plan = Sampler::DpmPlusPlus2M.plan(&with_options(options), steps);
+		let plan = Sampler::DpmPlusPlus2M.plan(&with_options(options), steps, Start::Noise);
 		let last = evaluations(&plan)[steps - 1];
 		assert_eq!(last.next.clean[1] != 0.0, second_order, "{steps} steps");
 		assert!(last.next.sample > 0.0);
@@ -304,7 +314,7 @@ fn karras_levels_by_hand() {
 
 #[test]
 fn heun_closed_form() {
-	let plan = Sampler::Heun.plan(&schedule(Prediction::Epsilon, None), 3);
+	let plan = Sampler::Heun.plan(&schedule(Prediction::Epsilon, None), 3, Start::Noise);
 	let counts: Vec<_> = plan.steps.iter().map(Vec::len).collect();
 	assert_eq!(counts, [2, 2, 1]);
 	let (from, to) = (sigma(999), schedule(Prediction::Epsilon, None).sigma(499.5));
@@ -327,7 +337,7 @@ fn heun_closed_form() {
 
 #[test]
 fn lcm_closed_form() {
-	let plan = Sampler::Lcm.plan(&schedule(Prediction::Epsilon, None), 4);
+	let plan = Sampler::Lcm.plan(&schedule(Prediction::Epsilon, None), 4, Start::Noise);
 	// Of the timesteps 19, 39 … 999 that the model was distilled on, every 12th or 13th.
 	let timesteps = [999, 759, 499, 259];
 	let steps = evaluations(&plan);
@@ -342,7 +352,7 @@ fn lcm_closed_form() {
 		close(step.next.noise, (1.0 - next).sqrt(), 1e-12);
 	}
 	// More steps than the model was distilled on: as many in between.
-	let plan = Sampler::Lcm.plan(&schedule(Prediction::Epsilon, None), 100);
+	let plan = Sampler::Lcm.plan(&schedule(Prediction::Epsilon, None), 100, Start::Noise);
 	let timesteps: Vec<_> = evaluations(&plan).iter().map(|step| step.timestep).collect();
 	assert_eq!((timesteps[0], timesteps[1], timesteps[99]), (999.0, 989.0, 9.0));
 }
@@ -350,7 +360,7 @@ fn lcm_closed_form() {
 #[test]
 fn unipc_closed_form() {
 	let schedule = schedule(Prediction::Epsilon, None);
-	let steps = evaluations(&Sampler::UniPc.plan(&schedule, 4));
+	let steps = evaluations(&Sampler::UniPc.plan(&schedule, 4, Start::Noise));
 	let sigmas = [sigma(999), sigma(749), sigma(500), sigma(250)];
 	let (x, kept, clean) = (0.4, 1.1, [0.7, -0.2, 0.5]);
 	let sum = |weights: &Combination| {
@@ -421,7 +431,7 @@ fn predictions_agree() {
 		}
 		for prediction in [Prediction::Epsilon, Prediction::Velocity, Prediction::Sample] {
 			let schedule = schedule(prediction, Some(Spacing::Leading));
-			for step in sampler.plan(&schedule, 7).steps.into_iter().flatten() {
+			for step in sampler.plan(&schedule, 7, Start::Noise).steps.into_iter().flatten() {
 				let share = signal(step.timestep as usize);
 				let (signal_part, noise_part) = (share.sqrt(), (1.0 - share).sqrt());
 				let seen = signal_part * clean + noise_part * noise;

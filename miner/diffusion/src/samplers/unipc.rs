@@ -7,26 +7,29 @@
 use super::{
 	dpmpp_2m::levels,
 	level::{clean, Level, KEPT, SAMPLE},
-	Combination, Evaluation, Method, NoiseSchedule, Plan,
+	Combination, Evaluation, Method, NoiseSchedule, Plan, Start,
 };
 
 pub(super) struct UniPc;
 
 impl Method for UniPc {
-	fn plan(&self, schedule: &NoiseSchedule, steps: usize) -> Plan {
+	fn plan(&self, schedule: &NoiseSchedule, steps: usize, start: Start) -> Plan {
 		let levels = levels(schedule, steps);
+		let first = start.first();
 		// A step is of second order where there is a level before and the end is not next.
-		let before = |i: usize| (i > 0 && i + 1 < steps).then(|| &levels[i - 1]);
+		let before = |i: usize| (i > first && i + 1 < steps).then(|| &levels[i - 1]);
 		let evaluation = |i: usize| {
-			let corrected = match i {
-				0 => SAMPLE,
-				_ => correct(before(i - 1), &levels[i - 1], &levels[i]),
+			let corrected = if i == first {
+				SAMPLE
+			} else {
+				correct(before(i - 1), &levels[i - 1], &levels[i])
 			};
 			let next = predict(before(i), &levels[i], &levels[i + 1], corrected);
 			let evaluation = Evaluation::at(&levels[i], schedule.options.prediction, next);
 			Evaluation { keep: Some(corrected), ..evaluation }
 		};
-		Plan { initial_scale: 1.0, steps: (0..steps).map(|i| vec![evaluation(i)]).collect() }
+		let steps = (first..steps).map(|i| vec![evaluation(i)]).collect();
+		Plan { initial: start.sample(1.0, &levels), steps }
 	}
 }
 

@@ -5,6 +5,7 @@ use super::{ClipTextModel, ProjectedClipTextModel, PromptEncoder, PromptTokenize
 use crate::{
 	config::{Family, TextEncoderConfig},
 	directory::ModelDirectory,
+	lora::{LoraFile, Part},
 	weights::Weights,
 	Device, LoadError,
 };
@@ -58,6 +59,22 @@ impl TextParts {
 	/// Width of the pooled text, if there is one.
 	pub fn pooled_width(&self) -> Option<usize> {
 		self.second.as_ref().map(|(second, _)| second.config.projection)
+	}
+
+	/// The parts that there are.
+	pub fn parts(&self) -> Vec<Part> {
+		let second = self.second.as_ref().map(|_| Part::TextEncoder2);
+		[Part::TextEncoder].into_iter().chain(second).collect()
+	}
+
+	/// Has LoRA files change the weights.
+	pub fn change(&mut self, loras: &[LoraFile]) -> Result<(), LoadError> {
+		let no_aliases = |_: &str| Vec::new();
+		self.first.weights.change(Part::TextEncoder, loras, no_aliases)?;
+		if let Some((second, _)) = &mut self.second {
+			second.weights.change(Part::TextEncoder2, loras, no_aliases)?;
+		}
+		Ok(())
 	}
 
 	/// The encoder in single precision, and the number of its weights.

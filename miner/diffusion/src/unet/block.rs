@@ -16,6 +16,8 @@ pub(super) struct Inputs<'a> {
 	pub time: &'a Tensor,
 	/// The token states: (batch, positions, width).
 	pub context: &'a Tensor,
+	/// How many places look at once in attention, where that is bounded.
+	pub slice: Option<usize>,
 }
 
 /// A convolution block, in most places with a transformer after it.
@@ -46,7 +48,7 @@ impl Layer {
 	fn forward(&self, x: &Tensor, inputs: Inputs) -> Result<Tensor> {
 		let x = self.resnet.forward(x, Some(inputs.time))?;
 		match &self.transformer {
-			Some(transformer) => transformer.forward(&x, inputs.context),
+			Some(transformer) => transformer.forward(&x, inputs),
 			None => Ok(x),
 		}
 	}

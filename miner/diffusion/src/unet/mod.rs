@@ -43,25 +43,41 @@ impl Embedding {
 /// What a picture is to show, as the UNet looks at it in every step.
 #[derive(Clone)]
 pub(crate) struct Condition {
-	/// The token states: (prompts, positions, width).
+	/// The token states: (prompts, positions, width), or with a row for each picture of each prompt.
 	context: Tensor,
-	/// What is added to the embedded timestep: (prompts, time channels).
+	/// What is added to the embedded timestep: (prompts, time channels), with as many rows.
 	added: Option<Tensor>,
 }
 
 impl Condition {
-	/// The number of prompts: one, or the negative one and the other.
-	pub fn prompts(&self) -> Result<usize> {
+	/// The number of prompts (one, or the negative one and the other) times that of pictures.
+	pub fn rows(&self) -> Result<usize> {
 		self.context.dim(0)
 	}
 
-	/// One for each prompt.
+	/// One for each row.
 	pub fn each(&self) -> Result<Vec<Self>> {
-		let one = |prompt| {
-			let added = self.added.as_ref().map(|added| added.narrow(0, prompt, 1)).transpose()?;
-			Ok(Self { context: self.context.narrow(0, prompt, 1)?.contiguous()?, added })
-		};
-		(0..self.prompts()?).map(one).collect()
+		let one = |row| self.map(|tensor| tensor.narrow(0, row, 1)?.contiguous());
+		(0..self.rows()?).map(one).collect()
+	}
+
+	/// The same for each of several pictures at once: the first prompt for all of them, then the
+	/// second.
+	pub fn repeated(&self, pictures: usize) -> Result<Self> {
+		if pictures == 1 {
+			return Ok(self.clone());
+		}
+		self.map(|tensor| {
+			let mut shape = tensor.dims().to_vec();
+			shape.insert(1, pictures);
+			let repeated = tensor.unsqueeze(1)?.broadcast_as(shape)?.contiguous()?;
+			repeated.flatten(0, 1)
+		})
+	}
+
+	fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+		let added = self.added.as_ref().map(&change).transpose()?;
+		Ok(Self { context: change(&self.context)?, added })
 	}
 }
 
@@ -134,12 +150,14 @@ impl UNet {
 		Ok(Condition { context, added })
 	}
 
-	/// The model's output for samples of shape (prompts, channels, height, width) at a timestep.
+	/// The model's output for samples of shape (batch, channels, height, width) at a timestep, with a
+	/// condition of as many rows. `slice` bounds how many places look at once in attention.
 	pub fn forward(
 		&self,
 		samples: &Tensor,
 		timestep: f64,
 		condition: &Condition,
+		slice: Option<usize>,
 	) -> Result<Tensor> {
 		let time = self.waves(timestep, self.config.down[0].channels);
 		let time = Tensor::new(time, samples.device())?.unsqueeze(0)?.to_dtype(samples.dtype())?;
@@ -147,7 +165,7 @@ impl UNet {
 		if let Some(added) = &condition.added {
 			time = time.broadcast_add(added)?;
 		}
-		let inputs = Inputs { time: &time, context: &condition.context };
+		let inputs = Inputs { time: &time, context: &condition.context, slice };
 
 		let mut x = self.conv_in.forward(samples)?;
 		let mut skipped = vec![x.clone()];

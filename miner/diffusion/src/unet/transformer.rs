@@ -1,6 +1,7 @@
 //! The transformer inside the UNet's blocks: every place of the picture looks at all others, then
 //! at the prompt.
 
+use super::block::Inputs;
 use crate::{
 	config::UNetConfig,
 	layers::{add, Attention, Convolution, FeedForward, GroupNorm, Stride},
@@ -54,8 +55,8 @@ impl SpatialTransformer {
 		})
 	}
 
-	/// (batch, channels, height, width) and the token states (batch, positions, width).
-	pub fn forward(&self, picture: &Tensor, context: &Tensor) -> Result<Tensor> {
+	/// (batch, channels, height, width) to the same.
+	pub fn forward(&self, picture: &Tensor, inputs: Inputs) -> Result<Tensor> {
 		let (batch, channels, height, width) = picture.dims4()?;
 		let to_places =
 			|x: Tensor| x.reshape((batch, channels, height * width))?.transpose(1, 2)?.contiguous();
@@ -68,7 +69,7 @@ impl SpatialTransformer {
 			Projection::Linear(linear) => linear.forward(&to_places(normed)?)?,
 		};
 		for layer in &self.layers {
-			places = layer.forward(&places, context)?;
+			places = layer.forward(&places, inputs)?;
 		}
 		let added = match &self.proj_out {
 			Projection::Convolution(conv) => conv.forward(&to_picture(places)?)?,
@@ -110,10 +111,10 @@ impl Layer {
 		})
 	}
 
-	fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
+	fn forward(&self, x: &Tensor, Inputs { context, slice, .. }: Inputs) -> Result<Tensor> {
 		let normed = self.norm1.forward(x)?;
-		let x = add(&self.to_itself.forward(&normed, &normed)?, x)?;
-		let x = add(&self.to_prompt.forward(&self.norm2.forward(&x)?, context)?, &x)?;
+		let x = add(&self.to_itself.forward(&normed, &normed, slice)?, x)?;
+		let x = add(&self.to_prompt.forward(&self.norm2.forward(&x)?, context, slice)?, &x)?;
 		add(&self.feed_forward.forward(&self.norm3.forward(&x)?)?, &x)
 	}
 }

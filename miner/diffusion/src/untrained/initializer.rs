@@ -3,7 +3,7 @@
 use super::Draw;
 use crate::{
 	denoising::standard_normal,
-	models::{blake2_256, finish},
+	digest::{blake2_256, finish},
 };
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init};

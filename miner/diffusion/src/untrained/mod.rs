@@ -10,7 +10,7 @@ use crate::{
 	directory::ModelDirectory,
 	text::{ClipTextModel, ProjectedClipTextModel},
 	unet::UNet,
-	vae::VaeDecoder,
+	vae::Vae,
 };
 use candle_core::{DType, Device, Result as CandleResult};
 use candle_nn::VarBuilder;
@@ -65,5 +65,5 @@ pub(crate) fn write_weights(dir: &Path, draw: &Draw) -> io::Result<()> {
 		})?;
 	}
 	write_part("unet/diffusion_pytorch_model.safetensors", &|vb| UNet::new(vb, &unet).map(drop))?;
-	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| VaeDecoder::new(vb, &vae).map(drop))
+	write_part("vae/diffusion_pytorch_model.safetensors", &|vb| Vae::new(vb, &vae).map(drop))
 }

@@ -1,10 +1,13 @@
 //! Sound and damaged files, and the layout of a published model.
 
 use super::*;
-use crate::{config::tests::sd15, text::ClipTextModel, unet::UNet, vae::VaeDecoder};
+use crate::{config::tests::sd15, text::ClipTextModel, unet::UNet, vae::Vae};
 use candle_core::Device as CandleDevice;
 use safetensors::{tensor::TensorView, Dtype};
-use std::{collections::BTreeMap, fs};
+use std::{
+	collections::BTreeMap,
+	fs::{self, File},
+};
 
 const STEM: &str = "model";
 
@@ -115,6 +118,25 @@ fn damaged_files_are_named() {
 }
 
 #[test]
+fn a_file_that_shrinks_is_an_error_while_it_is_read_and_nothing_afterwards() {
+	// More than a page, so that the rest would not be there to be read.
+	let values: Vec<_> = (0..100_000).map(|i| i as f32).collect();
+	let (dir, model) = model(&[("model.safetensors", &one_tensor("a", &values))]);
+	let path = dir.path().join("part/model.safetensors");
+	let shrink = || File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+
+	let weights = Weights::open(&model, "part", STEM).unwrap();
+	let build = |vb: VarBuilder| vb.get(values.len(), "a");
+	let (tensor, _) = weights.build(DType::F32, Device::Cpu, &CandleDevice::Cpu, build).unwrap();
+	let weights = Weights::open(&model, "part", STEM).unwrap();
+	shrink();
+	assert_eq!(tensor.to_vec1::<f32>().unwrap(), values);
+	let error = weights.build(DType::F32, Device::Cpu, &CandleDevice::Cpu, build).unwrap_err();
+	let error = error.to_string();
+	assert!(error.ends_with("its length changed while it was read"), "{error}");
+}
+
+#[test]
 fn wrong_tensors_are_named() {
 	let (_dir, model) = model(&[("model.safetensors", &one_tensor("a", &[1.0, 2.0]))]);
 	let error = load(&model, "a", 3).unwrap_err().to_string();
@@ -188,13 +210,12 @@ fn stable_diffusion_1_5_has_its_published_layout() {
 	let (text, unet, vae) = sd15();
 	let unet = layout(|vb| UNet::new(vb, &unet));
 	let text = layout(|vb| ClipTextModel::new(vb, &text));
-	let vae = layout(|vb| VaeDecoder::new(vb, &vae));
+	let vae = layout(|vb| Vae::new(vb, &vae));
 
 	// The published numbers of tensors and of weights: a layer too many or too wide shows.
 	assert_eq!((unet.len(), count(&unet)), (686, 859_520_964));
 	assert_eq!((text.len(), count(&text)), (196, 123_060_480));
-	// The decoder has 49,490,179; the convolution before it 20.
-	assert_eq!((vae.len(), count(&vae)), (140, 49_490_199));
+	assert_eq!((vae.len(), count(&vae)), (248, 83_653_863));
 
 	for (name, shape) in [
 		("conv_in.weight", &[320, 4, 3, 3][..]),
@@ -232,6 +253,9 @@ fn stable_diffusion_1_5_has_its_published_layout() {
 	}
 	for (name, shape) in [
 		("post_quant_conv.weight", &[4, 4, 1, 1][..]),
+		("encoder.conv_out.weight", &[8, 512, 3, 3]),
+		("encoder.down_blocks.2.downsamplers.0.conv.weight", &[512, 512, 3, 3]),
+		("quant_conv.weight", &[8, 8, 1, 1]),
 		("decoder.conv_in.weight", &[512, 4, 3, 3]),
 		("decoder.mid_block.attentions.0.to_q.weight", &[512, 512]),
 		("decoder.mid_block.attentions.0.to_out.0.bias", &[512]),
