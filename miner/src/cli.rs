@@ -430,7 +430,7 @@ mod tests {
 		assert!(with("--coordinators", "0").contains("1..=32"));
 		assert!(with("--slots", "65").contains("1..=64"));
 		assert!(with("--devices", "gpu").contains("use auto, cpu or cuda:N"));
-		assert!(with("--model-memory", "-1").contains("a million"));
+		assert!(with("--model-memory", "2e6").contains("a million"));
 		assert!(with("--genesis", "0x12").contains("64 hexadecimal digits"));
 		assert!(with("--block", "Alice").contains("SS58"));
 		assert!(with("--coordinator", "http://a:1").contains("ws://"));

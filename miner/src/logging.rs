@@ -94,7 +94,7 @@ mod tests {
 		let mut lines = LogLines::default();
 		lines.keep_quiet(true);
 		for number in 0..KEPT + 10 {
-			writeln!(lines.clone(), "line {number}").unwrap();
+			lines.write_all(format!("line {number}\n").as_bytes()).unwrap();
 		}
 		lines.flush().unwrap();
 		let last = lines.last();

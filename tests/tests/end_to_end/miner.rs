@@ -277,7 +277,7 @@ async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
 		.stdout(Stdio::null())
 		.spawn()
 		.unwrap();
-	let shown = |text: &str| until_shown(&typescript, text);
+	let shown = async |text: &str| until_shown(&typescript, text).await;
 	shown("idle; holds").await;
 	trio.until_a_miner_is_there().await;
 	render(trio.app(), models::NAME).await;
