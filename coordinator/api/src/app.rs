@@ -2,7 +2,7 @@
 
 use crate::amount::Amount;
 use crate::assignment::AssignmentProof;
-use crate::miner::{DeviceReport, MinerStanding, SpeedReport};
+use crate::miner::{DeviceReport, SpeedReport};
 use crate::task::{TaskId, TaskRequest, TaskStatus};
 use jsonrpsee::{core::SubscriptionResult, proc_macros::rpc, types::ErrorObjectOwned};
 use serde::{Deserialize, Serialize};
@@ -64,9 +64,11 @@ pub struct MinerView {
 	pub tasks_done: u64,
 	/// Leases that it lost or gave back with a fault since the coordinator started.
 	pub tasks_failed: u64,
-	/// How its draws went.
-	#[serde(flatten)]
-	pub standing: MinerStanding,
+	/// How often it was drawn since the coordinator started.
+	pub tasks_drawn: u64,
+	/// How often it was to be drawn on average: the sum of its chances in all draws in which it was
+	/// eligible.
+	pub tasks_expected: f64,
 	/// What it says that it renders on; empty while not connected.
 	pub devices: Vec<DeviceReport>,
 	/// How fast it says that it is; empty while not connected.

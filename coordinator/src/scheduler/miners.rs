@@ -162,6 +162,7 @@ impl Miner {
 		let registration = &self.registration;
 		let share =
 			if total_stake == 0 { 0.0 } else { registration.weight as f64 / total_stake as f64 };
+		let standing = self.standing(pools);
 		MinerView {
 			stash: registration.stash.clone(),
 			operator: registration.operator_address.clone(),
@@ -179,7 +180,8 @@ impl Miner {
 				.collect(),
 			tasks_done: self.tasks_done,
 			tasks_failed: self.tasks_failed,
-			standing: self.standing(pools),
+			tasks_drawn: standing.drawn,
+			tasks_expected: standing.expected,
 			devices: self.link.iter().flat_map(|link| link.devices.clone()).collect(),
 			speeds: self.link.iter().flat_map(|link| link.speeds.clone()).collect(),
 		}
