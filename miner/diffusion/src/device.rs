@@ -41,6 +41,9 @@ impl Device {
 	pub(crate) fn open(self) -> Result<candle_core::Device, LoadError> {
 		let Self::Cuda(ordinal) = self else { return Ok(candle_core::Device::Cpu) };
 		let probe = || -> candle_core::Result<candle_core::Device> {
+			#[cfg(feature = "cuda")]
+			let device = crate::cuda::driver::open(ordinal)?;
+			#[cfg(not(feature = "cuda"))]
 			let device = candle_core::Device::new_cuda(ordinal)?;
 			let one = candle_core::Tensor::ones(1, candle_core::DType::F32, &device)?;
 			(one + 1.0)?.to_vec1::<f32>()?;

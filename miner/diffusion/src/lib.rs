@@ -14,6 +14,8 @@
 
 mod config;
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 mod denoising;
 mod device;
 mod digest;

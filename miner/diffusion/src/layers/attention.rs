@@ -1,8 +1,10 @@
 //! Attention with its projections.
 
-use super::on_numbers;
+use super::{linear, on_numbers};
 use crate::cpu;
-use candle_core::{DType, Module, Result, Tensor};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{ops::softmax_last_dim, Linear};
 
 /// Projections to queries, keys and values, attention of several heads, and a projection of the
@@ -24,15 +26,15 @@ impl Attention {
 		context: &Tensor,
 		slice: Option<usize>,
 	) -> Result<Tensor> {
-		let queries = self.to_queries.forward(places)?;
-		let keys = self.to_keys.forward(context)?;
-		let values = self.to_values.forward(context)?;
+		let queries = linear(&self.to_queries, places)?;
+		let keys = linear(&self.to_keys, context)?;
+		let values = linear(&self.to_values, context)?;
 		let seen = if places.device().is_cpu() {
 			self.on_cpu(&queries, &keys, &values)?
 		} else {
-			self.by_candle(&queries, &keys, &values, slice)?
+			self.on_gpu(&queries, &keys, &values, slice)?
 		};
-		self.to_result.forward(&seen)
+		linear(&self.to_result, &seen)
 	}
 
 	fn on_cpu(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
@@ -48,6 +50,28 @@ impl Attention {
 			cpu::attention::attention(queries, keys, values, sizes)
 		})?;
 		Tensor::from_vec(seen, (batch, count, width), queries.device())
+	}
+
+	/// By a kernel that keeps no scores, if there is one for heads like these.
+	fn on_gpu(
+		&self,
+		queries: &Tensor,
+		keys: &Tensor,
+		values: &Tensor,
+		slice: Option<usize>,
+	) -> Result<Tensor> {
+		#[cfg(feature = "cuda")]
+		{
+			let (batch, count, width) = queries.dims3()?;
+			let (heads, keys_count) = (self.heads, keys.dim(1)?);
+			let dim = width / heads;
+			let sizes =
+				cuda::attention::Sizes { batch, queries: count, keys: keys_count, heads, dim };
+			if queries.dtype() == DType::F16 && sizes.have_kernel() {
+				return cuda::attention::attention(queries, keys, values, sizes);
+			}
+		}
+		self.by_candle(queries, keys, values, slice)
 	}
 
 	/// With the scores in single precision: half has no room for them.

@@ -1,9 +1,11 @@
 //! Two-dimensional convolutions.
 
-use super::{on_numbers, to_numbers};
+use super::{add, on_numbers, to_numbers};
 use crate::cpu;
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{Conv2d, Conv2dConfig, VarBuilder};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use candle_core::{Device, Result, Tensor};
+use candle_nn::VarBuilder;
 
 /// How a convolution goes over a picture.
 #[derive(Clone, Copy)]
@@ -19,7 +21,8 @@ pub(crate) struct Convolution(Backend);
 
 enum Backend {
 	Cpu(cpu::convolution::Convolution),
-	Candle(Conv2d),
+	#[cfg(feature = "cuda")]
+	Cuda(cuda::convolution::Convolution),
 }
 
 impl Convolution {
@@ -37,27 +40,44 @@ impl Convolution {
 		};
 		let weight = vb.get((output, input, side, side), "weight")?;
 		let bias = vb.get(output, "bias")?;
-		Ok(Self(if vb.device().is_cpu() {
-			let shape = cpu::convolution::Shape { input, output, side, stride, padding };
-			let (weight, bias) = (to_numbers(&weight)?, to_numbers(&bias)?);
-			Backend::Cpu(cpu::convolution::Convolution::new(weight, bias, shape))
-		} else {
-			let config = Conv2dConfig { padding, stride, ..Conv2dConfig::default() };
-			Backend::Candle(Conv2d::new(weight, Some(bias), config))
+		Ok(Self(match vb.device() {
+			Device::Cpu => {
+				let shape = cpu::convolution::Shape { input, output, side, stride, padding };
+				let (weight, bias) = (to_numbers(&weight)?, to_numbers(&bias)?);
+				Backend::Cpu(cpu::convolution::Convolution::new(weight, bias, shape))
+			},
+			#[cfg(feature = "cuda")]
+			Device::Cuda(_) => {
+				Backend::Cuda(cuda::convolution::Convolution { weight, bias, stride, padding })
+			},
+			other => return Err(super::unknown(other)),
 		}))
 	}
 
 	/// (batch, input channels, height, width) to the same with output channels.
 	pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
-		let convolution = match &self.0 {
-			Backend::Cpu(convolution) => convolution,
-			Backend::Candle(convolution) => return convolution.forward(pictures),
-		};
-		let (batch, _, height, width) = pictures.dims4()?;
-		let result =
-			on_numbers([&pictures.contiguous()?], |[x]| convolution.forward(x, height, width))?;
-		let shape = convolution.shape();
-		let size = (batch, shape.output, shape.reduced(height), shape.reduced(width));
-		Tensor::from_vec(result, size, pictures.device())
+		match &self.0 {
+			Backend::Cpu(convolution) => on_cpu(convolution, pictures),
+			#[cfg(feature = "cuda")]
+			Backend::Cuda(convolution) => convolution.forward(pictures, None),
+		}
 	}
+
+	/// The same, and `others` of the result's shape added.
+	pub fn forward_plus(&self, pictures: &Tensor, others: &Tensor) -> Result<Tensor> {
+		match &self.0 {
+			Backend::Cpu(convolution) => add(&on_cpu(convolution, pictures)?, others),
+			#[cfg(feature = "cuda")]
+			Backend::Cuda(convolution) => convolution.forward(pictures, Some(others)),
+		}
+	}
+}
+
+fn on_cpu(convolution: &cpu::convolution::Convolution, pictures: &Tensor) -> Result<Tensor> {
+	let (batch, _, height, width) = pictures.dims4()?;
+	let result =
+		on_numbers([&pictures.contiguous()?], |[x]| convolution.forward(x, height, width))?;
+	let shape = convolution.shape();
+	let size = (batch, shape.output, shape.reduced(height), shape.reduced(width));
+	Tensor::from_vec(result, size, pictures.device())
 }

@@ -1,9 +1,11 @@
 //! The feed-forward layer of a transformer, gated by GELU (GEGLU, Shazeer 2020).
 
-use super::on_numbers;
+use super::{linear, on_numbers};
 use crate::cpu;
-use candle_core::{Module, Result, Tensor, D};
-use candle_nn::{linear, Linear, VarBuilder};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use candle_core::{Device, Module, Result, Tensor};
+use candle_nn::{Linear, VarBuilder};
 
 /// A layer whose inner states are four times as wide; half of what is computed for them gates the
 /// other half.
@@ -16,22 +18,27 @@ impl FeedForward {
 	pub fn new(vb: VarBuilder, width: usize) -> Result<Self> {
 		let inner = 4 * width;
 		Ok(Self {
-			gated: linear(width, 2 * inner, vb.pp("net.0.proj"))?,
-			output: linear(inner, width, vb.pp("net.2"))?,
+			gated: candle_nn::linear(width, 2 * inner, vb.pp("net.0.proj"))?,
+			output: candle_nn::linear(inner, width, vb.pp("net.2"))?,
 		})
 	}
 
 	/// (batch, places, width) to the same.
 	pub fn forward(&self, places: &Tensor) -> Result<Tensor> {
-		let inner = self.gated.forward(places)?;
-		let gated = if inner.device().is_cpu() {
-			let (batch, count, both) = inner.dims3()?;
-			let gated = on_numbers([&inner], |[rows]| cpu::activation::geglu(rows, both / 2))?;
-			Tensor::from_vec(gated, (batch, count, both / 2), inner.device())?
-		} else {
-			let halves = inner.chunk(2, D::Minus1)?;
-			(&halves[0] * halves[1].gelu_erf()?)?
+		let gated = match places.device() {
+			Device::Cpu => {
+				let inner = self.gated.forward(places)?;
+				let (batch, count, both) = inner.dims3()?;
+				let gated = on_numbers([&inner], |[rows]| cpu::activation::geglu(rows, both / 2))?;
+				Tensor::from_vec(gated, (batch, count, both / 2), inner.device())?
+			},
+			#[cfg(feature = "cuda")]
+			Device::Cuda(_) => {
+				let (inner, bias) = super::product(&self.gated, places)?;
+				cuda::pointwise::geglu(&inner, bias)?
+			},
+			other => return Err(super::unknown(other)),
 		};
-		self.output.forward(&gated)
+		linear(&self.output, &gated)
 	}
 }

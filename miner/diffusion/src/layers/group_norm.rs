@@ -2,48 +2,51 @@
 
 use super::{on_numbers, to_numbers};
 use crate::cpu;
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{ops::silu, VarBuilder};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use candle_core::{Device, Result, Tensor};
+use candle_nn::VarBuilder;
 
 /// A group normalisation with a scale and a shift for each channel.
 pub(crate) struct GroupNorm(Backend);
 
 enum Backend {
 	Cpu(cpu::group_norm::GroupNorm),
-	Candle(candle_nn::GroupNorm),
+	#[cfg(feature = "cuda")]
+	Cuda(cuda::group_norm::GroupNorm),
 }
 
 impl GroupNorm {
 	/// Of so many channels in so many groups.
 	pub fn new(vb: VarBuilder, channels: usize, groups: usize, eps: f64) -> Result<Self> {
 		let (scale, shift) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
-		Ok(Self(if vb.device().is_cpu() {
-			let (scale, shift) = (to_numbers(&scale)?, to_numbers(&shift)?);
-			Backend::Cpu(cpu::group_norm::GroupNorm { scale, shift, groups, eps })
-		} else {
-			Backend::Candle(candle_nn::GroupNorm::new(scale, shift, channels, groups, eps)?)
+		Ok(Self(match vb.device() {
+			Device::Cpu => {
+				let (scale, shift) = (to_numbers(&scale)?, to_numbers(&shift)?);
+				Backend::Cpu(cpu::group_norm::GroupNorm { scale, shift, groups, eps })
+			},
+			#[cfg(feature = "cuda")]
+			Device::Cuda(_) => Backend::Cuda(cuda::group_norm::GroupNorm { scale, shift, groups, eps }),
+			other => return Err(super::unknown(other)),
 		}))
 	}
 
 	/// Of pictures (batch, channels, height, width).
 	pub fn forward(&self, pictures: &Tensor) -> Result<Tensor> {
-		match &self.0 {
-			Backend::Cpu(norm) => on_cpu(norm, pictures, None, false),
-			Backend::Candle(norm) => norm.forward(pictures),
-		}
+		self.compute(pictures, None, false)
 	}
 
 	/// SiLU of the normed pictures, to whose channels something was `added` first: (1 or batch,
 	/// channels).
 	pub fn forward_silu(&self, pictures: &Tensor, added: Option<&Tensor>) -> Result<Tensor> {
-		match (&self.0, added) {
-			(Backend::Cpu(norm), _) => on_cpu(norm, pictures, added, true),
-			(Backend::Candle(norm), None) => silu(&norm.forward(pictures)?),
-			(Backend::Candle(norm), Some(added)) => {
-				let (batch, channels) = added.dims2()?;
-				let added = added.reshape((batch, channels, 1, 1))?;
-				silu(&norm.forward(&pictures.broadcast_add(&added)?)?)
-			},
+		self.compute(pictures, added, true)
+	}
+
+	fn compute(&self, pictures: &Tensor, added: Option<&Tensor>, silu: bool) -> Result<Tensor> {
+		match &self.0 {
+			Backend::Cpu(norm) => on_cpu(norm, pictures, added, silu),
+			#[cfg(feature = "cuda")]
+			Backend::Cuda(norm) => norm.forward(pictures, added, silu),
 		}
 	}
 }

@@ -1,5 +1,5 @@
-//! Layers with weights that the UNet and the autoencoder are made of. On the CPU the heavy ones are
-//! computed by [`crate::cpu`], elsewhere by candle.
+//! Layers with weights that the UNet and the autoencoder are made of. The heavy ones are computed by
+//! [`crate::cpu`], or on GPUs by `crate::cuda` and candle.
 
 mod attention;
 mod convolution;
@@ -14,7 +14,10 @@ pub(crate) use group_norm::GroupNorm;
 pub(crate) use resnet::{Resnet, ResnetConfig};
 
 use crate::cpu;
-use candle_core::{Error, Result, Storage, Tensor};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use candle_core::{Device, Error, Module, Result, Storage, Tensor};
+use candle_nn::Linear;
 
 /// Computes on the numbers of contiguous single-precision tensors on the CPU.
 fn on_numbers<const N: usize, R>(
@@ -46,6 +49,28 @@ pub(crate) fn enlarge(pictures: &Tensor, (height, width): (usize, usize)) -> Res
 		cpu::planes::enlarge(planes, (from_height, from_width), (height, width))
 	})?;
 	Tensor::from_vec(enlarged, (batch, channels, height, width), pictures.device())
+}
+
+/// A linear layer on (…, width).
+pub(crate) fn linear(layer: &Linear, places: &Tensor) -> Result<Tensor> {
+	#[cfg(feature = "cuda")]
+	if let (Device::Cuda(_), Some(_)) = (places.device(), layer.bias()) {
+		let (product, bias) = product(layer, places)?;
+		return cuda::pointwise::add(&product, bias, product.rank() - 1, None);
+	}
+	layer.forward(places)
+}
+
+/// What a linear layer gives before its bias, and the bias.
+#[cfg(feature = "cuda")]
+fn product<'a>(layer: &'a Linear, places: &Tensor) -> Result<(Tensor, &'a Tensor)> {
+	let Some(bias) = layer.bias() else { return Err(Error::Msg("the layer has no bias".into())) };
+	Ok((Linear::new(layer.weight().clone(), None).forward(places)?, bias))
+}
+
+/// A device that this build does not compute on.
+fn unknown(device: &Device) -> Error {
+	Error::Msg(format!("this build cannot compute on {:?}", device.location()))
 }
 
 /// The sum of two tensors of the same shape.

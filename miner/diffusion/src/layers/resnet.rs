@@ -1,8 +1,8 @@
 //! Convolution blocks with a shortcut (diffusers' `ResnetBlock2D`).
 
-use super::{add, Convolution, GroupNorm, Stride};
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{linear, ops::silu, Linear, VarBuilder};
+use super::{linear, Convolution, GroupNorm, Stride};
+use candle_core::{Result, Tensor};
+use candle_nn::{ops::silu, Linear, VarBuilder};
 
 /// Two convolutions, each after a norm and SiLU, whose result is added to the input.
 pub(crate) struct Resnet {
@@ -28,7 +28,8 @@ pub(crate) struct ResnetConfig {
 impl Resnet {
 	pub fn new(vb: VarBuilder, config: &ResnetConfig) -> Result<Self> {
 		let &ResnetConfig { input, output, time, groups, eps } = config;
-		let time = time.map(|time| linear(time, output, vb.pp("time_emb_proj"))).transpose()?;
+		let time =
+			time.map(|time| candle_nn::linear(time, output, vb.pp("time_emb_proj"))).transpose()?;
 		let shortcut = (input != output)
 			.then(|| Convolution::new(vb.pp("conv_shortcut"), input, output, 1, Stride::Keep))
 			.transpose()?;
@@ -46,14 +47,14 @@ impl Resnet {
 	/// channels) to (batch, output channels, height, width).
 	pub fn forward(&self, pictures: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
 		let time = match (&self.time, time) {
-			(Some(linear), Some(time)) => Some(linear.forward(&silu(time)?)?),
+			(Some(layer), Some(time)) => Some(linear(layer, &silu(time)?)?),
 			_ => None,
 		};
 		let inner = self.conv1.forward(&self.norm1.forward_silu(pictures, None)?)?;
-		let added = self.conv2.forward(&self.norm2.forward_silu(&inner, time.as_ref())?)?;
+		let inner = self.norm2.forward_silu(&inner, time.as_ref())?;
 		match &self.shortcut {
-			Some(shortcut) => add(&added, &shortcut.forward(pictures)?),
-			None => add(&added, pictures),
+			Some(shortcut) => self.conv2.forward_plus(&inner, &shortcut.forward(pictures)?),
+			None => self.conv2.forward_plus(&inner, pictures),
 		}
 	}
 }

@@ -13,6 +13,9 @@ use candle_core::{Module, Result, Tensor};
 use candle_nn::{linear, ops::silu, Linear, VarBuilder};
 use waves::waves;
 
+#[cfg(feature = "cuda")]
+use crate::cuda::graph::Recorded;
+
 /// The model, its weights loaded.
 pub(crate) struct UNet {
 	conv_in: Convolution,
@@ -24,6 +27,8 @@ pub(crate) struct UNet {
 	norm_out: GroupNorm,
 	conv_out: Convolution,
 	config: UNetConfig,
+	#[cfg(feature = "cuda")]
+	recorded: Recorded,
 }
 
 /// Two linear layers with SiLU in between, for numbers spread over waves.
@@ -123,6 +128,8 @@ impl UNet {
 				Stride::Keep,
 			)?,
 			config: config.clone(),
+			#[cfg(feature = "cuda")]
+			recorded: Recorded::default(),
 		})
 	}
 
@@ -161,11 +168,35 @@ impl UNet {
 	) -> Result<Tensor> {
 		let time = self.waves(timestep, self.config.down[0].channels);
 		let time = Tensor::new(time, samples.device())?.unsqueeze(0)?.to_dtype(samples.dtype())?;
-		let mut time = self.time_embedding.forward(&time)?;
-		if let Some(added) = &condition.added {
+		let Condition { context, added } = condition;
+		// Where memory is short, none is to be spent on a recording.
+		#[cfg(feature = "cuda")]
+		if samples.device().is_cuda() && slice.is_none() {
+			let inputs: Vec<_> = [samples, &time, context].into_iter().chain(added).collect();
+			return self.recorded.run(&inputs, |inputs| match inputs {
+				[samples, time, context, added @ ..] => {
+					self.compute(samples, time, context, added.first().copied(), None)
+				},
+				_ => candle_core::bail!("a step needs samples, a timestep and a prompt"),
+			});
+		}
+		self.compute(samples, &time, context, added.as_ref(), slice)
+	}
+
+	/// The same with the waves of the timestep, (1, channels).
+	fn compute(
+		&self,
+		samples: &Tensor,
+		time: &Tensor,
+		context: &Tensor,
+		added: Option<&Tensor>,
+		slice: Option<usize>,
+	) -> Result<Tensor> {
+		let mut time = self.time_embedding.forward(time)?;
+		if let Some(added) = added {
 			time = time.broadcast_add(added)?;
 		}
-		let inputs = Inputs { time: &time, context: &condition.context, slice };
+		let inputs = Inputs { time: &time, context, slice };
 
 		let mut x = self.conv_in.forward(samples)?;
 		let mut skipped = vec![x.clone()];

@@ -4,7 +4,7 @@
 use super::block::Inputs;
 use crate::{
 	config::UNetConfig,
-	layers::{add, Attention, Convolution, FeedForward, GroupNorm, Stride},
+	layers::{self, add, Attention, Convolution, FeedForward, GroupNorm, Stride},
 };
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{layer_norm, linear, linear_no_bias, LayerNorm, Linear, VarBuilder};
@@ -66,14 +66,14 @@ impl SpatialTransformer {
 		let normed = self.norm.forward(picture)?;
 		let mut places = match &self.proj_in {
 			Projection::Convolution(conv) => to_places(conv.forward(&normed)?)?,
-			Projection::Linear(linear) => linear.forward(&to_places(normed)?)?,
+			Projection::Linear(linear) => layers::linear(linear, &to_places(normed)?)?,
 		};
 		for layer in &self.layers {
 			places = layer.forward(&places, inputs)?;
 		}
 		let added = match &self.proj_out {
 			Projection::Convolution(conv) => conv.forward(&to_picture(places)?)?,
-			Projection::Linear(linear) => to_picture(linear.forward(&places)?)?,
+			Projection::Linear(linear) => to_picture(layers::linear(linear, &places)?)?,
 		};
 		add(&added, picture)
 	}
