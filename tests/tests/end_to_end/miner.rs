@@ -13,8 +13,8 @@ use std::{
 	fs,
 	io::Write as _,
 	os::unix::fs::symlink,
-	path::Path,
-	process::{Command, Stdio},
+	path::{Path, PathBuf},
+	process::{Child, Command, Stdio},
 	time::{Duration, Instant},
 };
 
@@ -165,7 +165,6 @@ async fn the_disk_is_full_for_a_while(trio: &Trio, miner: &mut Miner) {
 	symlink("/dev/full", &file).unwrap();
 	render(trio.app(), models::NAME).await;
 	miner.process().wait_for_line("cannot write receipts", PATIENCE).await.unwrap();
-	assert_eq!(miner.history().await.unwrap()["receipts"], 0);
 	fs::remove_file(&file).unwrap();
 	render(trio.app(), models::NAME).await;
 	let history = until("both receipts", async || {
@@ -236,9 +235,10 @@ async fn a_clock_that_is_five_minutes_off_is_named() {
 	let models = models::cached().unwrap();
 	let (_files, arguments, _) = Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
 	let program = binary("cuckoo-miner").unwrap();
+	let preload = format!("LD_PRELOAD={}", faketime_library().display());
 	let shifted = |before: &[&str]| {
 		let mut all: Vec<String> =
-			["FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "-5m"].map(Into::into).into();
+			[&*preload, "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME=-5m"].map(Into::into).into();
 		all.push(program.display().to_string());
 		all.extend(before.iter().map(ToString::to_string));
 		all.extend(arguments.iter().cloned());
@@ -256,6 +256,16 @@ async fn a_clock_that_is_five_minutes_off_is_named() {
 	assert!(found.contains("BAD   clock: it is at least"), "{found}");
 }
 
+/// The library that the program `faketime` puts before the system's: the program itself would stand
+/// between the miner and Ctrl-C.
+fn faketime_library() -> PathBuf {
+	fs::read_dir("/usr/lib")
+		.unwrap()
+		.map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"))
+		.find(|library| library.exists())
+		.expect("scripts/setup test installs faketime")
+}
+
 /// The live view, on a terminal that `script` makes.
 #[tokio::test]
 async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
@@ -269,14 +279,16 @@ async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
 		.collect::<Vec<_>>()
 		.join(" ");
 	let typescript = files.path().join("typescript");
-	let mut terminal = Command::new("script")
-		.args(["--quiet", "--flush", "--return", "--command"])
-		.arg(format!("stty cols 120 rows 40; {command}"))
-		.arg(&typescript)
-		.stdin(Stdio::piped())
-		.stdout(Stdio::null())
-		.spawn()
-		.unwrap();
+	let mut terminal = KillOnDrop(
+		Command::new("script")
+			.args(["--quiet", "--flush", "--return", "--command"])
+			.arg(format!("stty cols 120 rows 40; {command}"))
+			.arg(&typescript)
+			.stdin(Stdio::piped())
+			.stdout(Stdio::null())
+			.spawn()
+			.unwrap(),
+	);
 	let shown = async |text: &str| until_shown(&typescript, text).await;
 	shown("idle; holds").await;
 	trio.until_a_miner_is_there().await;
@@ -284,11 +296,22 @@ async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
 	for text in ["accepted", "claimable", "images/min", "Coordinator", "connected"] {
 		shown(text).await;
 	}
-	terminal.stdin.as_mut().unwrap().write_all(b"q").unwrap();
-	let ended = until("the end", async || terminal.try_wait().unwrap()).await;
+	terminal.0.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+	let ended = until("the end", async || terminal.0.try_wait().unwrap()).await;
 	assert!(ended.success(), "{ended}");
 	// After the view, the terminal shows how it went.
 	shown("in total: 1 done").await;
+}
+
+/// When the terminal goes, the miner on it is told to stop, too.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+	fn drop(&mut self) {
+		// Fails only if it has ended already.
+		let _ = self.0.kill();
+		let _ = self.0.wait();
+	}
 }
 
 async fn until_shown(typescript: &Path, text: &str) {
