@@ -1,11 +1,16 @@
 //! Where log lines go: to the standard error, or into memory while the live view has the terminal.
 
+use chrono::Timelike as _;
 use std::{
 	collections::VecDeque,
+	fmt,
 	io::{self, IsTerminal as _, Write},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+	fmt::{format::Writer, time::FormatTime},
+	EnvFilter,
+};
 
 /// What is logged unless RUST_LOG says otherwise.
 const FILTER: &str = "warn,cuckoo_miner=info,cuckoo_diffusion=info,cuckoo_chain_client=info";
@@ -34,9 +39,20 @@ pub fn start_for_view() -> LogLines {
 		.with_env_filter(filter())
 		.with_target(false)
 		.with_ansi(false)
+		.with_timer(Clock)
 		.with_writer(move || writer.clone())
 		.init();
 	lines
+}
+
+/// The time of day (UTC): the view is about now.
+struct Clock;
+
+impl FormatTime for Clock {
+	fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+		let now = chrono::Utc::now().time();
+		write!(writer, "{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second())
+	}
 }
 
 /// The last log lines. Clones share them.

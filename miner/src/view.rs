@@ -11,7 +11,7 @@ use crate::{
 	worker::Activity,
 };
 use anyhow::Context as _;
-use cuckoo_chain_client::format_cai;
+use cuckoo_chain_client::CAI;
 use cuckoo_coordinator_api::miner::MinerStanding;
 use ratatui::{
 	crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
@@ -64,6 +64,7 @@ impl View {
 				context.workers.activities().iter().map(|_| Meter::default()).collect();
 			let started = Instant::now();
 			let draw_and_heed = || -> io::Result<()> {
+				terminal.clear()?;
 				while !is_over.load(Ordering::Relaxed) {
 					let now = Snapshot::take(&context, &mut meters, &shutdown, &log, started);
 					terminal.draw(|frame| now.draw(frame))?;
@@ -178,7 +179,7 @@ impl Snapshot {
 		let now = Instant::now();
 		let up = now.duration_since(started).as_secs();
 		let earnings = context.earnings();
-		let claimable = earnings.pending.map_or("?".into(), format_cai);
+		let claimable = earnings.pending.map_or("?".into(), rounded);
 		Self {
 			title: format!(
 				" cuckoo-miner {} for {} — up {}:{:02}:{:02} ",
@@ -197,10 +198,10 @@ impl Snapshot {
 				.collect(),
 			counts: context.totals.snapshot(),
 			stake: vec![
-				format!("stake     {} CAI", format_cai(standing.weight)),
+				format!("stake     {} CAI", rounded(standing.weight)),
 				format!("share     {:.2} % of all miners", standing.share() * 100.0),
 				format!("claimable {claimable} CAI"),
-				format!("earned    {} CAI since the start", format_cai(earnings.since_start)),
+				format!("earned    {} CAI since the start", rounded(earnings.since_start)),
 			],
 			coordinators: standing.links.iter().map(|link| Coordinator::look(link)).collect(),
 			standing,
@@ -256,7 +257,7 @@ impl Snapshot {
 				Some((task, done)) => frame.render_widget(
 					Gauge::default()
 						.ratio(done.clamp(0.0, 1.0))
-						.label(task.as_str())
+						.label(Span::styled(task.as_str(), Style::new().fg(Color::White)))
 						.gauge_style(Style::new().fg(Color::Green).bg(Color::DarkGray)),
 					bar,
 				),
@@ -376,13 +377,18 @@ impl Device {
 	}
 }
 
+/// Planck in CAI, to two digits.
+fn rounded(planck: u128) -> String {
+	format!("{:.2}", planck as f64 / CAI as f64)
+}
+
 impl Coordinator {
 	fn look(link: &Link) -> Self {
 		let MinerStanding { drawn, expected } = link.standing();
 		Self {
 			draws: format!("{drawn}/{expected:.1}"),
 			name: link.name(),
-			stake: format_cai(link.weight()),
+			stake: rounded(link.weight()),
 			is_up: link.status() == Status::Up,
 			polls: link.polls(),
 			tasks: link.tasks(),

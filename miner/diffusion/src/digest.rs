@@ -263,7 +263,9 @@ mod tests {
 	fn falsify(cache: &Cache) {
 		let mut entries = cache.read();
 		assert!(!entries.is_empty(), "nothing is remembered");
-		entries.iter_mut().for_each(|entry| entry.digest = [7; 32]);
+		for entry in &mut entries {
+			entry.digest = [7; 32];
+		}
 		fs::write(&cache.file, serde_json::to_vec(&entries).unwrap()).unwrap();
 	}
 
@@ -276,11 +278,10 @@ mod tests {
 		assert_eq!(digest(&cache, &dir), [7; 32], "it is not computed again");
 
 		let modified = fs::metadata(&file).unwrap().modified().unwrap();
-		type Change<'a> = &'a dyn Fn();
 		let set_modified = |time| {
 			File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
 		};
-		let changes: [(&str, Change); 4] = [
+		let changes: [(&str, &dyn Fn()); 4] = [
 			("time", &|| set_modified(modified + Duration::from_nanos(1))),
 			// As somebody would who wants to hide it.
 			("content alone", &|| {
@@ -307,7 +308,7 @@ mod tests {
 	#[test]
 	fn what_changed_just_now_or_is_small_is_not_remembered() {
 		let (_root, dir, cache) = directory();
-		let cache = Cache { settled: Duration::from_secs(3600), ..cache };
+		let cache = Cache { settled: Duration::from_hours(1), ..cache };
 		digest(&cache, &dir);
 		let cache = Cache { settled: Duration::ZERO, least: 3, ..cache };
 		digest(&cache, &dir);

@@ -71,9 +71,12 @@ fn available(meminfo: &str) -> Option<usize> {
 mod tests {
 	use super::*;
 
+	/// The pictures of a batch, and whether attention is in slices.
+	type Asked = (Range<usize>, bool);
+
 	/// What was asked for, in order, by [`in_batches`] over 7 pictures, 4 at once, on a device that
 	/// holds so many pictures with whole or with sliced attention; and the number of results.
-	fn asked(whole: usize, sliced: usize) -> (Vec<(Range<usize>, bool)>, Result<usize, String>) {
+	fn asked(whole: usize, sliced: usize) -> (Vec<Asked>, Result<usize, String>) {
 		let mut asked = Vec::new();
 		let results = in_batches(7, 4, |pictures, slice| {
 			asked.push((pictures.clone(), slice.is_some()));

@@ -200,7 +200,8 @@ impl LoraCase {
 	/// Writes the file.
 	fn write(&self, file: &Path) {
 		let fill = |name: &str, shape: &[usize]| -> Vec<f32> {
-			if name.ends_with(".alpha") {
+			// An alpha, the only one without a shape.
+			if shape.is_empty() {
 				return vec![1.5];
 			}
 			let spread = 0.5 * (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();

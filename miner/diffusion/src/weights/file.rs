@@ -74,7 +74,8 @@ impl WeightsFile {
 			return Err(corrupt(format!("its header claims {length} bytes of {size}")));
 		};
 		// Copied first, so that it cannot change while it is read.
-		let metadata: Metadata = serde_json::from_slice(&header.to_vec())
+		let header = header.to_vec();
+		let metadata: Metadata = serde_json::from_slice(&header)
 			.map_err(|error| corrupt(format!("its header is malformed: {error}")))?;
 		let data_start = LENGTH_BYTES + header.len();
 		let expected = data_start.saturating_add(metadata.data_len());
