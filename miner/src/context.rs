@@ -24,6 +24,16 @@ use tracing::warn;
 /// many seconds, so that a task that one of them holds ready for it is picked up soon.
 const ROUND_SECONDS: u64 = 4;
 
+/// Who the miner is.
+pub struct Identity {
+	/// The operator's key.
+	pub keypair: Keypair,
+	/// The account for whose stake it works.
+	pub stash: AccountId32,
+	/// Genesis hash of the chain.
+	pub genesis: [u8; 32],
+}
+
 /// What all parts of a running miner share.
 pub struct Context {
 	/// The operator's key.
@@ -59,9 +69,7 @@ pub struct Context {
 impl Context {
 	/// With all slots free and nothing done.
 	pub fn new(
-		keypair: Keypair,
-		stash: AccountId32,
-		genesis: [u8; 32],
+		Identity { keypair, stash, genesis }: Identity,
 		offers: Vec<ModelOffer>,
 		speeds: Vec<SpeedReport>,
 		slot_count: u32,

@@ -214,8 +214,8 @@ pub fn read(dir: &Path) -> anyhow::Result<(Vec<Entry>, usize)> {
 	let mut files = Vec::new();
 	for file in fs::read_dir(dir).with_context(cannot)? {
 		let path = file.with_context(cannot)?.path();
-		let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-		if name.starts_with("history-") && name.ends_with(".jsonl") {
+		let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+		if name.starts_with("history-") && path.extension().is_some_and(|kind| kind == "jsonl") {
 			files.push(path);
 		}
 	}

@@ -94,7 +94,7 @@ async fn carry_out(cli: Cli) -> anyhow::Result<()> {
 		Command::Models(args) => models::list(&args),
 		Command::Render(args) => models::render(&args),
 		Command::Bench(args) => bench::run(&args),
-		Command::Doctor(args) => doctor::run(&args).await,
+		Command::Doctor(args) => Box::pin(doctor::run(&args)).await,
 		Command::History(args) => history_command::run(&args),
 	}
 }

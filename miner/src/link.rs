@@ -285,7 +285,7 @@ impl Link {
 				},
 				// It may be an older coordinator, which cannot tell.
 				Err(Trouble::Refused(refusal)) => {
-					debug!("{} does not tell: {refusal}", self.name())
+					debug!("{} does not tell: {refusal}", self.name());
 				},
 				Err(trouble) => return trouble,
 			}

@@ -1,7 +1,12 @@
 //! What a running miner counts and measures, for Prometheus. The numbers are those that the other parts
 //! keep; they are looked at when somebody asks.
 
-use crate::{context::Context, link::Status};
+use crate::{
+	context::Context,
+	link::{Link, Status},
+	sensors::Reading,
+	worker::Activity,
+};
 use anyhow::Context as _;
 use axum::{
 	extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get, Router,
@@ -80,19 +85,19 @@ impl Collector for Numbers {
 			],
 		)?;
 		let links = context.links();
-		let of_links = |number: fn(&crate::link::Link) -> u64| {
+		let of_links = |number: fn(&Link) -> u64| {
 			links.iter().map(|link| (link.stash(), number(link))).collect::<Labelled<_>>()
 		};
 		let label = "coordinator";
-		counters(&mut encoder, "polls", "Times asked for work", label, of_links(|l| l.polls()))?;
-		counters(&mut encoder, "assignments", "Tasks given", label, of_links(|l| l.tasks()))?;
+		counters(&mut encoder, "polls", "Times asked for work", label, of_links(Link::polls))?;
+		counters(&mut encoder, "assignments", "Tasks given", label, of_links(Link::tasks))?;
 		let up = of_links(|link| u64::from(link.status() == Status::Up));
 		gauges(&mut encoder, "connected", "Whether it is connected", label, as_gauges(up))?;
 		let held = of_links(|link| link.held() as u64);
 		gauges(&mut encoder, "held", "Tasks in hand", label, as_gauges(held))?;
 
 		let activities = context.workers.activities();
-		let of_devices = |number: fn(&crate::worker::Activity) -> u64| {
+		let of_devices = |number: fn(&Activity) -> u64| {
 			let numbered = activities.iter().map(|a| (a.device.to_string(), number(a)));
 			numbered.collect::<Labelled<_>>()
 		};
@@ -109,7 +114,7 @@ impl Collector for Numbers {
 			.iter()
 			.map(|activity| (activity.device.to_string(), context.sensors.read(activity.device)))
 			.collect();
-		let of_readings = |number: fn(&crate::sensors::Reading) -> Option<f64>| {
+		let of_readings = |number: fn(&Reading) -> Option<f64>| {
 			let told = readings.iter();
 			told.filter_map(|(device, reading)| Some((device.clone(), number(reading)?)))
 				.collect::<Labelled<_>>()

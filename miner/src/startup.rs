@@ -3,7 +3,12 @@
 //! do.
 
 use crate::{
-	cli::MineArgs, context::Context, history::History, models, sensors::Sensors, worker::Workers,
+	cli::MineArgs,
+	context::{Context, Identity},
+	history::History,
+	models,
+	sensors::Sensors,
+	worker::Workers,
 };
 use anyhow::{anyhow, Context as _};
 use cuckoo_chain_client::{
@@ -65,11 +70,10 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 		format_cai(candidate.weight)
 	);
 
-	let genesis = client.genesis();
+	let identity = Identity { keypair, stash: candidate.stash, genesis: client.genesis() };
 	let (offers, speeds) = (models::offers(&served), models::speeds(&served));
 	let slots = args.slots(devices.len());
-	let context =
-		Context::new(keypair, candidate.stash, genesis, offers, speeds, slots, workers, history);
+	let context = Context::new(identity, offers, speeds, slots, workers, history);
 	Ok(Ready { context: Arc::new(context), client, registry })
 }
 

@@ -253,18 +253,17 @@ impl Snapshot {
 		for (device, area) in self.devices.iter().zip(rows.iter()) {
 			let [line, bar] = Layout::vertical([Constraint::Length(1); 2]).areas(*area);
 			frame.render_widget(device.line(), line);
-			match &device.task {
-				Some((task, done)) => frame.render_widget(
+			if let Some((task, done)) = &device.task {
+				frame.render_widget(
 					Gauge::default()
 						.ratio(done.clamp(0.0, 1.0))
 						.label(Span::styled(task.as_str(), Style::new().fg(Color::White)))
 						.gauge_style(Style::new().fg(Color::Green).bg(Color::DarkGray)),
 					bar,
-				),
-				None => {
-					let idle = format!("idle; holds {}", device.loaded);
-					frame.render_widget(Paragraph::new(idle).dim(), bar);
-				},
+				);
+			} else {
+				let idle = format!("idle; holds {}", device.loaded);
+				frame.render_widget(Paragraph::new(idle).dim(), bar);
 			}
 		}
 	}

@@ -95,7 +95,7 @@ pub enum WorkError {
 		/// Its name.
 		model: String,
 		/// Why.
-		error: LoadError,
+		error: Box<LoadError>,
 	},
 	/// A defect of the renderer.
 	#[error("the renderer crashed: {0}")]
@@ -109,12 +109,14 @@ impl WorkError {
 	/// What a coordinator is told.
 	pub fn reason(&self) -> FailureReason {
 		match self {
-			Self::Render(RenderError::OutOfMemory(_))
-			| Self::Load { error: LoadError::OutOfMemory { .. }, .. } => FailureReason::OutOfMemory,
+			Self::Render(RenderError::OutOfMemory(_)) => FailureReason::OutOfMemory,
 			Self::Render(RenderError::Request(_) | RenderError::Tokenizer(_)) => {
 				FailureReason::BadTask
 			},
-			Self::Load { .. } => FailureReason::ModelMissing,
+			Self::Load { error, .. } => match **error {
+				LoadError::OutOfMemory { .. } => FailureReason::OutOfMemory,
+				_ => FailureReason::ModelMissing,
+			},
 			Self::Render(_) | Self::Crashed(_) | Self::Gone => FailureReason::Internal,
 		}
 	}
@@ -312,9 +314,10 @@ fn render(
 	let Queued { job, step, stop, .. } = queued;
 	let started = Instant::now();
 	let pictures = loop {
-		let model = cache
-			.get(&job.model)
-			.map_err(|error| WorkError::Load { model: job.model.clone(), error })?;
+		let model = cache.get(&job.model).map_err(|error| WorkError::Load {
+			model: job.model.clone(),
+			error: Box::new(error),
+		})?;
 		let rendered = model.render(&job.request, &mut |progress| {
 			step.store(progress.image * progress.steps + progress.step, Ordering::Relaxed);
 			activity.steps.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+	context::Identity,
 	fake_coordinator::{FakeCoordinator, GENESIS},
 	history::{self, Event, History, Outcome},
 	models,
@@ -55,8 +56,8 @@ fn mine_with(
 	let data = tempfile::tempdir().unwrap();
 	let history = History::open(data.path().into()).unwrap();
 	let stash = AccountId32([3; 32]);
-	let context =
-		Arc::new(Context::new(dev::bob(), stash, GENESIS, models, vec![], 1, workers, history));
+	let identity = Identity { keypair: dev::bob(), stash, genesis: GENESIS };
+	let context = Arc::new(Context::new(identity, models, vec![], 1, workers, history));
 	let selection = Selection { count, only: vec![], blocked: BTreeSet::new() };
 	let (registry, registry_receiver) = watch::channel(registry(coordinators));
 	let (phase, phase_receiver) = watch::channel(Phase::Work);
