@@ -1,7 +1,7 @@
 //! Renders one picture and prints how long it took:
 //! `cargo run --release --example render -- MODEL_DIR "a red bird" out.png`.
 //!
-//! The size, the steps and the device can be given after that: `out.png 512 20 cuda`.
+//! The size, the steps, the device and the sampler can be given after that: `out.png 512 20 cuda "Euler a"`.
 
 use cuckoo_diffusion::{Device, Pipeline, RenderRequest, Sampler};
 use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, time::Instant};
@@ -19,12 +19,15 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 	let [model, prompt, file, options @ ..] = arguments else {
-		return Err("usage: render MODEL_DIR PROMPT FILE.png [SIDE [STEPS [DEVICE]]]".into());
+		return Err(
+			"usage: render MODEL_DIR PROMPT FILE.png [SIDE [STEPS [DEVICE [SAMPLER]]]]".into()
+		);
 	};
 	let side = options.first().map(|side| side.parse()).transpose()?;
 	let steps = options.get(1).map_or(Ok(20), |steps| steps.parse())?;
 	let device = options.get(2).map(|device| device.parse()).transpose()?;
 	let device = device.unwrap_or_else(Device::best);
+	let sampler = options.get(3).map_or(Ok(Sampler::Euler), |sampler| sampler.parse())?;
 
 	let start = Instant::now();
 	let pipeline = Pipeline::load(Path::new(model), &device)?;
@@ -46,7 +49,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 		steps,
 		guidance_scale: 7.5,
 		seed: 1,
-		sampler: Sampler::Euler,
+		sampler,
 		images: 1,
 		start: None,
 	};
