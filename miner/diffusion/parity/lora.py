@@ -1,6 +1,7 @@
 """LoRA files in both namings, and what diffusers and PEFT make of a model with them."""
 
 import math
+import re
 
 import torch
 
@@ -23,12 +24,17 @@ def layers(model: torch.nn.Module, ends: list[str]):
 
 
 def original(name: str, layers_per_block: int) -> str:
-    """The name of a layer outside the middle of the UNet in the code of Stable Diffusion XL."""
-    side, level, kind, i, *rest = name.split(".")
-    block = (layers_per_block + 1) * int(level) + int(i)
-    block = f"input_blocks.{block + 1}" if side == "down_blocks" else f"output_blocks.{block}"
+    """The name of a layer of a UNet's blocks in the code of Stable Diffusion XL."""
+    side, *place, kind, i, rest = re.match(r"(\w+?)(?:\.(\d+))?\.(\w+)\.(\d+)\.(.*)", name).groups()
+    is_resnet, i = kind == "resnets", int(i)
     inner = {"conv1": "in_layers.2", "conv_shortcut": "skip_connection", "time_emb_proj": "emb_layers.1"}
-    return f"{block}.0.{inner[rest[0]]}" if kind == "resnets" else f"{block}.1.{'.'.join(rest)}"
+    if is_resnet:
+        rest = inner[rest]
+    if side == "mid_block":
+        return f"middle_block.{2 * i if is_resnet else 1}.{rest}"
+    block = (layers_per_block + 1) * int(place[0]) + i
+    block = f"input_blocks.{block + 1}" if side == "down_blocks" else f"output_blocks.{block}"
+    return f"{block}.{0 if is_resnet else 1}.{rest}"
 
 
 def tensors(pipeline, naming: str) -> dict:
@@ -50,7 +56,7 @@ def tensors(pipeline, naming: str) -> dict:
                 shapes[f"{part}.{name}.lora_A.weight"] = down
                 shapes[f"{part}.{name}.lora_B.weight"] = up
             else:
-                if is_xl and part == "unet" and not name.startswith("mid_block"):
+                if is_xl and part == "unet":
                     name = original(name, pipeline.unet.config.layers_per_block)
                 name = prefix + name.replace(".", "_")
                 shapes[f"{name}.lora_down.weight"] = down

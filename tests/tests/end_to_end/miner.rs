@@ -330,7 +330,7 @@ fn plain(text: &str) -> String {
 	while let Some(next) = rest.next() {
 		if next == '\u{1b}' {
 			// They end with a letter.
-			rest.by_ref().find(|c| c.is_ascii_alphabetic());
+			rest.by_ref().find(char::is_ascii_alphabetic);
 		} else if next != ' ' {
 			plain.push(next);
 		}
