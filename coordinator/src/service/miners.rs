@@ -387,14 +387,6 @@ fn checked(mut login: Login) -> Result<Login, Refusal> {
 			"the name of a device must have at most {DEVICE_NAME_BYTES} bytes"
 		));
 	}
-	let offered: HashSet<&str> = login.models.iter().map(|model| &*model.name).collect();
-	if let Some(speed) = login.speeds.iter().find(|speed| !offered.contains(&*speed.model)) {
-		let model = speed.model.chars().take(MODEL_BYTES).collect::<String>();
-		return invalid(format!("a speed is told for {model:?}, which is not offered"));
-	}
-	if login.speeds.len() > login.models.len() {
-		return invalid("a model has several speeds".into());
-	}
 	if login.software.len() > MAX_SOFTWARE_BYTES {
 		return invalid(format!("software must have at most {MAX_SOFTWARE_BYTES} bytes"));
 	}
@@ -411,6 +403,13 @@ fn checked(mut login: Login) -> Result<Login, Refusal> {
 		if !names.insert(model.name.clone()) {
 			return invalid(format!("model {:?} is offered twice", model.name));
 		}
+	}
+	if let Some(speed) = login.speeds.iter().find(|speed| !names.contains(&speed.model)) {
+		let model = speed.model.chars().take(MODEL_BYTES).collect::<String>();
+		return invalid(format!("a speed is told for {model:?}, which is not offered"));
+	}
+	if login.speeds.len() > login.models.len() {
+		return invalid("a model has several speeds".into());
 	}
 	Ok(login)
 }

@@ -81,4 +81,4 @@ def with_lora(pipeline, naming: str, compute) -> dict:
     computed = compute()
     pipeline.unfuse_lora()
     pipeline.unload_lora_weights()
-    return {"naming": naming, "scale": SCALE, "tensors": shapes, **computed}
+    return {"naming": naming, "scale": SCALE, "tensors": shapes, "conditioned": computed}

@@ -309,7 +309,7 @@ def compute(name: str, pipeline, most) -> dict:
         "negative": negative,
         "size": SIZE,
         "guidance": GUIDANCE,
-        **conditioned,
+        "conditioned": conditioned,
         "trajectories": trajectories,
         "strength": STRENGTH,
         "from_picture": from_picture,

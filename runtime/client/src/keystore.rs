@@ -155,7 +155,7 @@ mod tests {
 			("", "not that of a key"),
 			("AAAA", "not that of a key"),
 			("??", "no base64"),
-			(&BASE64.encode([0; 201]), "scrypt"),
+			(&BASE64.encode([0; 201]), "Scrypt"),
 		] {
 			value["encoded"] = bad.into();
 			assert!(refused(&value).contains(words), "{bad}: {}", refused(&value));

@@ -29,7 +29,6 @@ struct ModelCase {
 	/// Height and width in pixels.
 	size: (u32, u32),
 	guidance: f32,
-	#[serde(flatten)]
 	conditioned: Conditioned,
 	trajectories: Vec<Trajectory>,
 	/// How much of the picture may change in `from_picture`.
@@ -57,7 +56,6 @@ struct LoraCase {
 	scale: f32,
 	/// The shapes of the tensors in the file.
 	tensors: BTreeMap<String, Vec<usize>>,
-	#[serde(flatten)]
 	conditioned: Conditioned,
 }
 
