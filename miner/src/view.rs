@@ -64,7 +64,6 @@ impl View {
 				context.workers.activities().iter().map(|_| Meter::default()).collect();
 			let started = Instant::now();
 			let draw_and_heed = || -> io::Result<()> {
-				terminal.clear()?;
 				while !is_over.load(Ordering::Relaxed) {
 					let now = Snapshot::take(&context, &mut meters, &shutdown, &log, started);
 					terminal.draw(|frame| now.draw(frame))?;
