@@ -3,7 +3,6 @@
 use crate::{
 	earnings::Earnings,
 	history::History,
-	link::Link,
 	report::{Standing, Totals},
 	sensors::{Reading, Sensors},
 	turns::Turns,
@@ -75,6 +74,7 @@ impl Context {
 		slot_count: u32,
 		workers: Workers,
 		history: History,
+		sensors: Sensors,
 	) -> Self {
 		Self {
 			keypair,
@@ -90,7 +90,7 @@ impl Context {
 			history,
 			earnings: Mutex::default(),
 			standing: Mutex::default(),
-			sensors: Sensors::open(),
+			sensors,
 		}
 	}
 
@@ -142,11 +142,6 @@ impl Context {
 	/// How it stands.
 	pub fn standing(&self) -> Standing {
 		self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
-	}
-
-	/// The links to its coordinators.
-	pub fn links(&self) -> Vec<Arc<Link>> {
-		self.standing().links
 	}
 }
 

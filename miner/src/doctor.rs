@@ -2,7 +2,12 @@
 //! at, and for each that is not as it should be another one that says what to do.
 
 use crate::{
-	cli::MineArgs, connection, discovery::Coordinator, models, sensors::Sensors,
+	cli::MineArgs,
+	connection,
+	discovery::Coordinator,
+	history::unix_millis,
+	models,
+	sensors::{gibibytes, Sensors},
 	startup::check_registration,
 };
 use anyhow::{bail, Context as _};
@@ -13,7 +18,7 @@ use std::{
 	fmt,
 	io::Write as _,
 	path::Path,
-	time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+	time::{Duration, Instant},
 };
 
 /// Coordinators that are dialled, those with most stake first.
@@ -118,13 +123,12 @@ pub async fn run(args: &MineArgs) -> anyhow::Result<()> {
 
 fn processor(device: Device, sensors: &Sensors) -> Finding {
 	let reading = sensors.read(device);
-	let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
 	let memory = match (reading.memory_used, reading.memory_total) {
 		(Some(used), Some(total)) => {
 			format!(
 				"{:.1} of {:.1} GiB of memory free",
-				gib(total.saturating_sub(used)),
-				gib(total)
+				gibibytes(total.saturating_sub(used)),
+				gibibytes(total)
 			)
 		},
 		_ => "its memory is not known".into(),
@@ -233,17 +237,15 @@ async fn chain(
 		registry.block
 	)));
 	match client.time().await {
-		Ok(time) => report.add(clock(unix_time(), Duration::from_millis(time))),
+		Ok(time) => {
+			report.add(clock(Duration::from_millis(unix_millis()), Duration::from_millis(time)));
+		},
 		Err(error) => report.unanswered("clock", &error),
 	}
 	if let Some(keypair) = keypair {
 		registration(report, args, client, keypair, &registry).await;
 	}
 	coordinators(report, args, client, &registry).await;
-}
-
-fn unix_time() -> Duration {
-	SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Compares this machine's clock with the time of the last finalized block, which was a few blocks ago.

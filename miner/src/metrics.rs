@@ -84,7 +84,8 @@ impl Collector for Numbers {
 				("dropped".into(), counts.dropped),
 			],
 		)?;
-		let links = context.links();
+		let standing = context.standing();
+		let links = &standing.links;
 		let of_links = |number: fn(&Link) -> u64| {
 			links.iter().map(|link| (link.stash(), number(link))).collect::<Labelled<_>>()
 		};
@@ -132,7 +133,6 @@ impl Collector for Numbers {
 		let help = "Whether its clocks are held back";
 		gauges(&mut encoder, "device_throttled", help, label, throttled.collect())?;
 
-		let standing = context.standing();
 		let cai = |planck: u128| planck as f64 / 1e18;
 		let mut alone = |name: &str, help: &str, number: f64| {
 			let gauge = ConstGauge::new(number);

@@ -9,7 +9,8 @@ use std::{env, fs};
 
 /// Readings of the GPUs.
 pub struct Sensors {
-	nvml: Option<Nvml>,
+	/// Large: a table of all functions of the library.
+	nvml: Option<Box<Nvml>>,
 }
 
 /// One look at a device. What it does not tell is `None`.
@@ -34,7 +35,7 @@ impl Sensors {
 	pub fn open() -> Self {
 		let nvml =
 			Nvml::init().inspect_err(|error| tracing::debug!("no readings of GPUs: {error}"));
-		Self { nvml: nvml.ok() }
+		Self { nvml: nvml.ok().map(Box::new) }
 	}
 
 	/// Version of NVIDIA's driver, if there is one.
@@ -75,6 +76,11 @@ impl Sensors {
 			Visible::Uuid(uuid) => nvml.device_by_uuid(uuid).ok(),
 		}
 	}
+}
+
+/// Bytes in GiB.
+pub fn gibibytes(bytes: u64) -> f64 {
+	bytes as f64 / f64::from(1 << 30)
 }
 
 #[derive(Debug, PartialEq, Eq)]

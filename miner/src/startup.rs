@@ -15,7 +15,7 @@ use cuckoo_chain_client::{
 	format_cai, keys, watch_registry, AccountId32, Candidate, ChainClient, Registry, Role,
 };
 use cuckoo_diffusion::Device;
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -39,10 +39,15 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	let dir = args.models.as_ref().context("--models DIR is needed")?;
 	let entries = models::entries(dir)?;
 	let devices = args.devices();
-	let budget = args.model_memory;
-	let set_up = move |device| {
-		models::load(&entries, device, budget.unwrap_or_else(|| default_budget(device)))
-	};
+	let sensors = Sensors::open();
+	let budgets: HashMap<Device, u64> = devices
+		.iter()
+		.map(|device| {
+			let budget = args.model_memory.unwrap_or_else(|| default_budget(&sensors, *device));
+			(*device, budget)
+		})
+		.collect();
+	let set_up = move |device| models::load(&entries, device, budgets[&device]);
 	let (workers, served) = Workers::start(&devices, set_up)?;
 	// They are the same on every device, up to the speed.
 	let served = served.into_iter().next().unwrap_or_default();
@@ -73,14 +78,14 @@ pub async fn prepare(args: &MineArgs) -> anyhow::Result<Ready> {
 	let identity = Identity { keypair, stash: candidate.stash, genesis: client.genesis() };
 	let (offers, speeds) = (models::offers(&served), models::speeds(&served));
 	let slots = args.slots(devices.len());
-	let context = Context::new(identity, offers, speeds, slots, workers, history);
+	let context = Context::new(identity, offers, speeds, slots, workers, history, sensors);
 	Ok(Ready { context: Arc::new(context), client, registry })
 }
 
 /// Three quarters of the device's memory, in bytes: rendering needs the rest. All, where nobody can say how
 /// much there is: models go when it is full.
-fn default_budget(device: Device) -> u64 {
-	Sensors::open().read(device).memory_total.map_or(u64::MAX, |total| total / 4 * 3)
+fn default_budget(sensors: &Sensors, device: Device) -> u64 {
+	sensors.read(device).memory_total.map_or(u64::MAX, |total| total / 4 * 3)
 }
 
 /// Why an operator may not mine.

@@ -6,7 +6,7 @@ use crate::{
 	link::{Link, Status},
 	logging::LogLines,
 	report::{Counts, Standing},
-	sensors::Reading,
+	sensors::{gibibytes, Reading},
 	shutdown::{Phase, Shutdown},
 	worker::Activity,
 };
@@ -359,8 +359,9 @@ impl Device {
 		spans.push(format!("  {:.1} it/s", self.steps_a_second).cyan());
 		spans.push(format!("  {:.1} images/min", self.pictures_a_minute).cyan());
 		if let (Some(used), Some(total)) = (memory_used, memory_total) {
-			let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-			spans.push(format!("  memory {:.1}/{:.1} GiB", gib(*used), gib(*total)).into());
+			spans.push(
+				format!("  memory {:.1}/{:.1} GiB", gibibytes(*used), gibibytes(*total)).into(),
+			);
 		}
 		if let Some(temperature) = temperature {
 			spans.push(format!("  {temperature} °C").into());

@@ -5,6 +5,8 @@
 //! Wang et al. 2004, of the brightness in windows of 8 × 8 pixels, 1 is the same) and the bits of 64 in which
 //! their difference hashes differ (whether each of 9 × 8 fields is brighter than the one to its right).
 
+mod common;
+
 use cuckoo_diffusion::{Device, Picture, Pipeline, RenderRequest, Sampler};
 use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode};
 
@@ -12,14 +14,7 @@ use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode};
 const WINDOW: usize = 8;
 
 fn main() -> ExitCode {
-	let arguments: Vec<_> = std::env::args().skip(1).collect();
-	match run(&arguments) {
-		Ok(()) => ExitCode::SUCCESS,
-		Err(error) => {
-			eprintln!("{error}");
-			ExitCode::FAILURE
-		},
-	}
+	common::with_arguments(run)
 }
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {

@@ -3,18 +3,13 @@
 //!
 //! The size, the steps, the device and the sampler can be given after that: `out.png 512 20 cuda "Euler a"`.
 
+mod common;
+
 use cuckoo_diffusion::{Device, Pipeline, RenderRequest, Sampler};
 use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, time::Instant};
 
 fn main() -> ExitCode {
-	let arguments: Vec<_> = std::env::args().skip(1).collect();
-	match run(&arguments) {
-		Ok(()) => ExitCode::SUCCESS,
-		Err(error) => {
-			eprintln!("{error}");
-			ExitCode::FAILURE
-		},
-	}
+	common::with_arguments(run)
 }
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {

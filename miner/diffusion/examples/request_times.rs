@@ -4,6 +4,8 @@
 //! The first two requests are not counted: they load kernels and record steps. `parity/gpu.py` compares
 //! this with diffusers.
 
+mod common;
+
 use cuckoo_diffusion::{Device, Pipeline, RenderRequest, Sampler};
 use std::{error::Error, ops::ControlFlow, path::Path, process::ExitCode, time::Instant};
 
@@ -12,14 +14,7 @@ const UNCOUNTED: usize = 2;
 const COUNTED: usize = 3;
 
 fn main() -> ExitCode {
-	let arguments: Vec<_> = std::env::args().skip(1).collect();
-	match run(&arguments) {
-		Ok(()) => ExitCode::SUCCESS,
-		Err(error) => {
-			eprintln!("{error}");
-			ExitCode::FAILURE
-		},
-	}
+	common::with_arguments(run)
 }
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {

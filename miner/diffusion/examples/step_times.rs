@@ -5,6 +5,8 @@
 //! time from the last step to the picture. The first picture, and the first step of each, are not
 //! counted. scripts/speed compares both with diffusers.
 
+mod common;
+
 use cuckoo_diffusion::{percentile, Device, Measurement, Pipeline, Workload};
 use std::{error::Error, path::Path, process::ExitCode, time::Duration};
 
@@ -12,14 +14,7 @@ use std::{error::Error, path::Path, process::ExitCode, time::Duration};
 const PICTURES: u32 = 3;
 
 fn main() -> ExitCode {
-	let arguments: Vec<_> = std::env::args().skip(1).collect();
-	match run(&arguments) {
-		Ok(()) => ExitCode::SUCCESS,
-		Err(error) => {
-			eprintln!("{error}");
-			ExitCode::FAILURE
-		},
-	}
+	common::with_arguments(run)
 }
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {

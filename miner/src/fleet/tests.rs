@@ -7,6 +7,7 @@ use crate::{
 	fake_coordinator::{FakeCoordinator, GENESIS},
 	history::{self, Event, History, Outcome},
 	models,
+	sensors::Sensors,
 	worker::{tests::puppet, Workers},
 };
 use cuckoo_chain_client::{BlockRef, Candidate, Role};
@@ -57,7 +58,8 @@ fn mine_with(
 	let history = History::open(data.path().into()).unwrap();
 	let stash = AccountId32([3; 32]);
 	let identity = Identity { keypair: dev::bob(), stash, genesis: GENESIS };
-	let context = Arc::new(Context::new(identity, models, vec![], 1, workers, history));
+	let context =
+		Arc::new(Context::new(identity, models, vec![], 1, workers, history, Sensors::open()));
 	let selection = Selection { count, only: vec![], blocked: BTreeSet::new() };
 	let (registry, registry_receiver) = watch::channel(registry(coordinators));
 	let (phase, phase_receiver) = watch::channel(Phase::Work);
