@@ -12,9 +12,10 @@ use cuckoo_chain_client::{AccountId32, Keypair};
 use cuckoo_coordinator_api::miner::{
 	DeviceReport, ModelOffer, SpeedReport, DEVICE_NAME_BYTES, MAX_DEVICES, MAX_POLL_SECONDS,
 };
+use parking_lot::Mutex;
 use std::sync::{
 	atomic::{AtomicUsize, Ordering},
-	Arc, Mutex, PoisonError,
+	Arc,
 };
 use tokio::sync::watch;
 use tracing::warn;
@@ -136,12 +137,12 @@ impl Context {
 
 	/// What it has earned.
 	pub fn earnings(&self) -> Earnings {
-		*self.earnings.lock().unwrap_or_else(PoisonError::into_inner)
+		*self.earnings.lock()
 	}
 
 	/// How it stands.
 	pub fn standing(&self) -> Standing {
-		self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+		self.standing.lock().clone()
 	}
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{context::Context, history::Event};
 use cuckoo_chain_client::{format_cai, ChainClient, Registry};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
@@ -43,8 +43,7 @@ pub async fn follow(
 			match client.pending_reward(&context.stash).await {
 				Ok(pending) => {
 					let earned = {
-						let mut earnings =
-							context.earnings.lock().unwrap_or_else(PoisonError::into_inner);
+						let mut earnings = context.earnings.lock();
 						earnings.look(pending)
 					};
 					// The first look has nothing to compare with.

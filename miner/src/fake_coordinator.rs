@@ -16,9 +16,10 @@ use jsonrpsee::{
 	types::ErrorObjectOwned,
 	Extensions,
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::{
 	collections::VecDeque,
-	sync::{Arc, Mutex, MutexGuard},
+	sync::Arc,
 	time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -123,7 +124,7 @@ impl FakeCoordinator {
 	}
 
 	pub fn state(&self) -> MutexGuard<'_, State> {
-		self.state.lock().unwrap()
+		self.state.lock()
 	}
 
 	/// As it is registered on the chain.
@@ -196,12 +197,12 @@ async fn serve(mut stream: TcpStream, inner: std::net::SocketAddr, state: Arc<Mu
 	}
 	// Several uploads may follow each other on one connection.
 	while let Some(upload) = read_upload(&mut stream).await {
-		let lost = state.lock().unwrap().no_lease;
+		let lost = state.lock().no_lease;
 		let answer = if lost {
 			let body = serde_json::to_string(&Refusal::new(Code::NoLease, "disowned")).unwrap();
 			format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 		} else {
-			state.lock().unwrap().uploads.push(upload);
+			state.lock().uploads.push(upload);
 			"HTTP/1.1 204 No Content\r\n\r\n".into()
 		};
 		if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -233,7 +234,7 @@ async fn read_upload(stream: &mut TcpStream) -> Option<Upload> {
 
 impl Rpc {
 	fn state(&self) -> MutexGuard<'_, State> {
-		self.state.lock().unwrap()
+		self.state.lock()
 	}
 
 	fn check_session(&self, token: &str) -> Result<MutexGuard<'_, State>, ErrorObjectOwned> {

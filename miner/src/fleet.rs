@@ -13,7 +13,7 @@ use cuckoo_chain_client::{AccountId32, Registry};
 use rand::{rngs::StdRng, SeedableRng};
 use std::{
 	collections::BTreeMap,
-	sync::{Arc, PoisonError},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 use tokio::{
@@ -146,7 +146,7 @@ impl Fleet {
 			links: self.members.values().map(|member| Arc::clone(&member.link)).collect(),
 			no_work: (self.held() == 0).then(|| self.why_no_work(registry)),
 		};
-		*self.context.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+		*self.context.standing.lock() = standing;
 	}
 
 	/// How many tasks are in hand.

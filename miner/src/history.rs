@@ -4,6 +4,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, NaiveDate};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -11,7 +12,7 @@ use std::{
 	fs::{self, File, OpenOptions},
 	io::{self, Read as _, Seek as _, SeekFrom, Write as _},
 	path::{Path, PathBuf},
-	sync::{Arc, Mutex, PoisonError},
+	sync::Arc,
 	time::{SystemTime, UNIX_EPOCH},
 };
 use tracing::{error, info, warn};
@@ -135,7 +136,7 @@ impl History {
 	pub async fn record(&self, event: Event) {
 		let log = Arc::clone(&self.0);
 		let write = move || {
-			let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+			let mut log = log.lock();
 			let entry = Entry { time: unix_millis(), event };
 			match serde_json::to_string(&entry) {
 				Ok(line) => log.add(line, date(entry.time)),

@@ -152,16 +152,15 @@ fn table(summary: &Summary, dir: &Path) -> String {
 	};
 	let days = summary.days.iter().map(|(day, work)| row(&day.0.to_string(), work));
 	format!(
-		"operator {}, files in {}\n{HEADING}\n{}{}\n{}\n{} receipts; earned {} CAI in {} eras; \
-		{} CAI can be claimed\n",
+		"operator {}, files in {}\n{HEADING}\n{}{}\n{}\nreceipts {}; eras {}; earned {} CAI; {} CAI can be claimed\n",
 		summary.operator,
 		dir.display(),
 		days.collect::<String>(),
 		row("in total", &summary.total),
 		rows(&summary.coordinators),
 		summary.receipts,
-		format_cai(summary.earned),
 		summary.eras.len(),
+		format_cai(summary.earned),
 		format_cai(summary.pending)
 	)
 }
@@ -216,7 +215,7 @@ mod tests {
 		assert_eq!((all.total.milliunits, all.total.render_ms), (750, 3000));
 		assert_eq!(all.coordinators["5Coordinator"], all.total);
 		let text = table(&all, Path::new("dir"));
-		assert!(text.contains("earned 5 CAI in 2 eras; 9 CAI can be claimed"), "{text}");
+		assert!(text.contains("eras 2; earned 5 CAI; 9 CAI can be claimed"), "{text}");
 		assert!(text.contains("\n1970-01-02"), "{text}");
 		let json = serde_json::to_value(&all).unwrap();
 		assert_eq!(json["eras"]["3"], (3 * cai).to_string());

@@ -19,12 +19,13 @@ use cuckoo_coordinator_api::{
 	error::Refusal,
 	miner::{Assignment, FailureReason, FailureReport, MinerStanding},
 };
+use parking_lot::Mutex;
 use std::{
 	convert::Infallible,
 	future::{pending, Future},
 	sync::{
 		atomic::{AtomicU64, Ordering},
-		Arc, Mutex, PoisonError,
+		Arc,
 	},
 	time::{Duration, Instant},
 };
@@ -125,16 +126,16 @@ impl Link {
 
 	/// What the coordinator said last of its draws.
 	pub fn standing(&self) -> MinerStanding {
-		*self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+		*self.standing.lock()
 	}
 
 	/// Why it cannot be worked for, or gives no work, as far as that is known.
 	pub fn complaint(&self) -> Option<String> {
-		self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+		self.complaint.lock().clone()
 	}
 
 	fn complain(&self, complaint: Option<String>) {
-		*self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+		*self.complaint.lock() = complaint;
 	}
 
 	/// Whether it is up.
@@ -281,7 +282,7 @@ impl Link {
 		loop {
 			match connection.standing().await {
 				Ok(standing) => {
-					*self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+					*self.standing.lock() = standing;
 				},
 				// It may be an older coordinator, which cannot tell.
 				Err(Trouble::Refused(refusal)) => {

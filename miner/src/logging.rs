@@ -1,11 +1,12 @@
 //! Where log lines go: to the standard error, or into memory while the live view has the terminal.
 
 use chrono::Timelike as _;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
 	collections::VecDeque,
 	fmt,
 	io::{self, IsTerminal as _, Write},
-	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	sync::Arc,
 };
 use tracing_subscriber::{
 	fmt::{format::Writer, time::FormatTime},
@@ -68,7 +69,7 @@ struct Kept {
 
 impl LogLines {
 	fn kept(&self) -> MutexGuard<'_, Kept> {
-		self.0.lock().unwrap_or_else(PoisonError::into_inner)
+		self.0.lock()
 	}
 
 	/// From now on they do not go to the standard error (`true`), or do so again.

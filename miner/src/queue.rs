@@ -1,9 +1,9 @@
 //! Jobs that wait for a device.
 
 use crate::worker::Queued;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
 	collections::VecDeque,
-	sync::{Condvar, Mutex, MutexGuard, PoisonError},
 	time::{Duration, Instant},
 };
 
@@ -25,7 +25,7 @@ struct State {
 
 impl Queue {
 	fn state(&self) -> MutexGuard<'_, State> {
-		self.state.lock().unwrap_or_else(PoisonError::into_inner)
+		self.state.lock()
 	}
 
 	/// Puts a job at the end. A closed queue drops it.
@@ -51,7 +51,7 @@ impl Queue {
 				let place = suitable.filter(|_| since.elapsed() < PATIENCE).unwrap_or(0);
 				return state.jobs.remove(place).map(|(_, job)| job);
 			}
-			state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+			self.changed.wait(&mut state);
 		}
 	}
 

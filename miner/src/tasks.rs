@@ -19,10 +19,11 @@ use cuckoo_coordinator_api::{
 	task::{TaskId, TaskSpec, TaskState},
 };
 use cuckoo_diffusion::{RenderRequest, Sampler};
+use parking_lot::Mutex;
 use std::{
 	sync::{
 		atomic::{AtomicBool, AtomicU32, Ordering},
-		Arc, Mutex, PoisonError,
+		Arc,
 	},
 	time::Duration,
 };
@@ -52,13 +53,13 @@ impl Lease {
 
 	/// Counts anew from the moment when the sign of life was sent.
 	fn keep(&self, sent: Instant) {
-		*self.ends.lock().unwrap_or_else(PoisonError::into_inner) = sent + self.length;
+		*self.ends.lock() = sent + self.length;
 	}
 
 	/// Waits until it has ended.
 	pub async fn ended(&self) {
 		loop {
-			let ends = *self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+			let ends = *self.ends.lock();
 			if Instant::now() >= ends {
 				return;
 			}

@@ -8,9 +8,10 @@
 
 use cuckoo_chain_client::AccountId32;
 use cuckoo_coordinator_api::miner::LIVE_SECONDS;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
 	collections::BTreeMap,
-	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -53,7 +54,7 @@ impl Turns {
 	}
 
 	fn state(&self) -> MutexGuard<'_, State> {
-		self.state.lock().unwrap_or_else(PoisonError::into_inner)
+		self.state.lock()
 	}
 
 	/// Waits for a slot to ask the coordinator with this stash and stake (in planck) for work. `former`,

@@ -7,13 +7,14 @@ use cuckoo_coordinator_api::miner::FailureReason;
 use cuckoo_diffusion::{
 	step_time, Device, LoadError, Picture, Pipeline, Progress, RenderError, RenderRequest,
 };
+use parking_lot::Mutex;
 use std::{
 	any::Any,
 	ops::ControlFlow,
 	panic::{catch_unwind, AssertUnwindSafe},
 	sync::{
 		atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-		mpsc, Arc, Mutex, PoisonError,
+		mpsc, Arc,
 	},
 	thread,
 	time::{Duration, Instant},
@@ -199,17 +200,17 @@ impl Activity {
 
 	/// The job on it, if there is one.
 	pub fn current(&self) -> Option<Current> {
-		self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+		self.current.lock().clone()
 	}
 
 	/// Names of the models that are loaded.
 	pub fn loaded(&self) -> Vec<String> {
-		self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+		self.loaded.lock().clone()
 	}
 
 	fn show(&self, current: Option<Current>, cache: &ModelCache) {
-		*self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
-		*self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = cache.names();
+		*self.current.lock() = current;
+		*self.loaded.lock() = cache.names();
 	}
 }
 

@@ -18,11 +18,12 @@ use crate::{
 };
 use candle_core::{DType, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::{
 	collections::{BTreeSet, HashMap},
 	path::Path,
-	sync::{Arc, Mutex, PoisonError},
+	sync::Arc,
 };
 
 /// The weights of one part of a model (text encoder, UNet or VAE).
@@ -116,7 +117,7 @@ impl Weights {
 		let log = self.log.clone();
 		let path = self.shards[0].path().to_owned();
 		let built = build(VarBuilder::from_backend(Box::new(self), dtype, opened.clone()));
-		let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut log = log.lock();
 		match built {
 			Ok(part) => Ok((part, log.loaded.values().map(|&count| count as u64).sum())),
 			Err(error) if is_out_of_memory(&error) => Err(LoadError::OutOfMemory { device }),
@@ -167,7 +168,7 @@ impl SimpleBackend for Weights {
 		device: &candle_core::Device,
 	) -> candle_core::Result<Tensor> {
 		let loaded = self.load(name, Some(&shape), dtype, device);
-		let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut log = self.log.lock();
 		match loaded {
 			Ok(tensor) => {
 				log.loaded.insert(name.to_owned(), tensor.elem_count());

@@ -21,11 +21,8 @@ use candle_core::{
 	op::BackpropOp,
 	CudaStorage, DType, Device, Error, Layout, Result, Storage, Tensor, WithDType,
 };
-use std::{
-	cell::RefCell,
-	collections::HashMap,
-	sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 /// Bytes at a multiple of which all memory lies that a kernel is given: it reads so many at once.
 const ALIGNMENT: usize = 16;
@@ -274,16 +271,12 @@ fn convolve_slices<T: WithDType + CudaDType + CudnnDataType + DeviceRepr>(
 	let forward = ConvForward { conv: &conv, x: &x, w: &w, y: &y };
 
 	let key = (device.id(), T::DTYPE, shape);
-	let known = PLANS
-		.lock()
-		.unwrap_or_else(PoisonError::into_inner)
-		.as_ref()
-		.and_then(|plans| plans.get(&key).copied());
+	let known = PLANS.lock().as_ref().and_then(|plans| plans.get(&key).copied());
 	let (algorithm, workspace) = if let Some(plan) = known {
 		plan
 	} else {
 		let plan = plan(&forward).map_err(Error::wrap)?;
-		let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut plans = PLANS.lock();
 		plans.get_or_insert_default().insert(key, plan);
 		plan
 	};

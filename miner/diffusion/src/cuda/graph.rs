@@ -3,7 +3,7 @@
 
 use super::driver::{self, Graph};
 use candle_core::{bail, DType, Result, Shape, Tensor};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// The recording of a computation that depends on nothing but its inputs and on weights that stay.
 ///
@@ -45,7 +45,7 @@ impl Recorded {
 		// would take longer than many of the kernels, and cannot be recorded.
 		let _cache = device.enable_cuda_graph_htod_cache();
 		let shapes: Vec<_> = inputs.iter().map(|input| input.shape().clone()).collect();
-		let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut state = self.0.lock();
 		let known = state.take().filter(|state| state.shapes == shapes).map(|state| state.step);
 		// What fails leaves nothing behind: a recording may hold the memory that was missing.
 		let (output, step) = match known {

@@ -7,12 +7,10 @@ use crate::{
 };
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{var_builder::SimpleBackend, Init};
+use parking_lot::Mutex;
 use rand_chacha::{rand_core::SeedableRng, ChaCha20Rng};
 use safetensors::{tensor::TensorView, Dtype, SafeTensorError};
-use std::{
-	collections::BTreeMap,
-	sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A source of weights that remembers what it gave out.
 #[derive(Clone)]
@@ -36,7 +34,7 @@ impl Initializer {
 
 	/// All tensors given out so far, as a safetensors file.
 	pub fn into_safetensors(self) -> std::result::Result<Vec<u8>, SafeTensorError> {
-		let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+		let given = self.given.lock();
 		let tensors = given
 			.iter()
 			.map(|(name, weight)| {
@@ -95,7 +93,7 @@ impl SimpleBackend for Initializer {
 			shape: shape.dims().to_vec(),
 			bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
 		};
-		self.given.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), weight);
+		self.given.lock().insert(name.to_owned(), weight);
 		Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
 	}
 

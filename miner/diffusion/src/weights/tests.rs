@@ -178,7 +178,7 @@ impl SimpleBackend for Recorder {
 		dtype: DType,
 		device: &CandleDevice,
 	) -> candle_core::Result<Tensor> {
-		self.0.lock().unwrap().insert(name.to_owned(), shape.dims().to_vec());
+		self.0.lock().insert(name.to_owned(), shape.dims().to_vec());
 		Tensor::zeros(1, dtype, device)?.broadcast_as(shape)
 	}
 
@@ -197,7 +197,7 @@ fn layout<T>(
 	let recorder = Recorder::default();
 	let backend = Box::new(recorder.clone());
 	build(VarBuilder::from_backend(backend, DType::F32, CandleDevice::Cpu)).unwrap();
-	let layout = recorder.0.lock().unwrap().clone();
+	let layout = recorder.0.lock().clone();
 	layout
 }
 
