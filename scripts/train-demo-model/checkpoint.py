@@ -40,6 +40,11 @@ class Average:
                 average.copy_(value)
 
 
+def trained(path: Path) -> dict:
+    """The averaged weights of a checkpoint."""
+    return torch.load(path, weights_only=True)["average"]
+
+
 class Training:
     """A model, its average, its optimizer and how far they are."""
 

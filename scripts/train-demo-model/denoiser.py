@@ -1,12 +1,16 @@
-"""The denoiser: a text encoder of CLIP's shape and a UNet that looks at it, trained together."""
+"""The denoiser: a UNet that looks at the states of the text encoder."""
+
+from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from checkpoint import trained
 from presets import Preset
 
-# Of the loss's weight by signal-to-noise ratio (Hang et al. 2023, "min-SNR").
+# Of the loss's weight by signal-to-noise ratio, as in "min-SNR" (Hang et al. 2023). There it is that ratio
+# up to this, for the error of the clean picture; here it is one more. Without that, nearly pure noise would
+# count for nothing, and from there on nothing but the words says what is to be drawn.
 MOST_SNR = 5.0
 
 
@@ -17,24 +21,7 @@ def schedule() -> DDPMScheduler:
     )
 
 
-def build_text_encoder(preset: Preset, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=preset.text_width,
-            intermediate_size=4 * preset.text_width,
-            num_hidden_layers=preset.text_layers,
-            num_attention_heads=4,
-            max_position_embeddings=preset.positions,
-            hidden_act="quick_gelu",
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
-def build_unet(preset: Preset) -> UNet2DConditionModel:
+def build(preset: Preset) -> UNet2DConditionModel:
     down = ["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in preset.unet_attention]
     up = ["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(preset.unet_attention)]
     return UNet2DConditionModel(
@@ -52,25 +39,21 @@ def build_unet(preset: Preset) -> UNet2DConditionModel:
     )
 
 
-class Denoiser(torch.nn.Module):
-    def __init__(self, preset: Preset, tokenizer: CLIPTokenizer):
-        super().__init__()
-        self.text_encoder = build_text_encoder(preset, tokenizer)
-        self.unet = build_unet(preset)
-
-    def forward(self, latents: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        states = self.text_encoder(ids).last_hidden_state
-        return self.unet(latents, timesteps, encoder_hidden_states=states).sample
+def load(preset: Preset, work: Path) -> UNet2DConditionModel:
+    """The trained one."""
+    unet = build(preset)
+    unet.load_state_dict(trained(work / "unet.pt"))
+    return unet.eval()
 
 
 def loss(
-    model: Denoiser,
+    unet: UNet2DConditionModel,
     schedule: DDPMScheduler,
     latents: torch.Tensor,
-    ids: torch.Tensor,
+    states: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """The squared error of the velocity at timesteps drawn evenly, with min-SNR weights."""
+    """The squared error of the velocity at timesteps drawn evenly, weighted by how noisy they are."""
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     # One from each part of equal length, in any order: less chance than drawing all freely.
     count = len(latents)
@@ -80,8 +63,8 @@ def loss(
     velocity = schedule.get_velocity(latents, noise, timesteps)
     signal = schedule.alphas_cumprod.to(latents.device)[timesteps]
     snr = signal / (1 - signal)
-    weight = snr.clamp(max=MOST_SNR) / (snr + 1)
+    weight = (snr.clamp(max=MOST_SNR) + 1) / (snr + 1)
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=latents.is_cuda):
-        predicted = model(noisy, timesteps, ids)
+        predicted = unet(noisy, timesteps, encoder_hidden_states=states).sample
     errors = (predicted.float() - velocity).square().mean(dim=(1, 2, 3))
     return (weight * errors).mean()

@@ -12,14 +12,14 @@ import vae
 from presets import Preset
 
 STEPS = 20
-# What apps get that ask for nothing else, and no guidance at all.
-GUIDANCE = [7.5, 1.0]
+# What suits the model, what apps get that ask for nothing else, and no guidance at all.
+GUIDANCE = [2.0, 7.5, 1.0]
 COLUMNS = 15
 BATCH = 20
 
 
-def run(preset: Preset, emoji, work: Path, out: Path):
-    """Draws all prompts, prints a table, and writes a contact sheet for each guidance."""
+def run(preset: Preset, emoji, out: Path):
+    """Draws all prompts, prints a table for each guidance, and writes a contact sheet of the first."""
     pipeline = StableDiffusionPipeline.from_pretrained(out, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     asked = prompts.load(preset, emoji)
@@ -39,7 +39,8 @@ def run(preset: Preset, emoji, work: Path, out: Path):
             print(f"{kind:<8} {own.shape[1]:>7} {top[0]} {top[1]}              {top[2]} {top[3]}")
         wrong = [f"{asked[i]['prompt']} ({int(ranks[0, i]) + 1})" for i in torch.nonzero(ranks[0]).flatten()]
         print(f"not nearest, with their rank: {', '.join(wrong) or 'none'}\n", flush=True)
-        sheet(drawn, work / f"sheet-{guidance}.png")
+        if guidance == GUIDANCE[0]:
+            sheet(drawn, out / "contact-sheet.png")
 
 
 @torch.no_grad()

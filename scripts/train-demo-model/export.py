@@ -8,7 +8,7 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 
 import denoiser
-import tokenizer
+import text
 import vae
 from presets import Preset
 
@@ -18,15 +18,12 @@ LARGEST_FILE = "16MB"
 
 
 def write(preset: Preset, emoji, work: Path, out: Path):
-    """Writes the averages of the two checkpoints; a model card in `out` stays."""
-    words = tokenizer.build(preset, emoji)
-    autoencoder = vae.build(preset)
-    autoencoder.load_state_dict(torch.load(work / "vae.pt", weights_only=True)["average"])
+    """Writes the averages of the three checkpoints; a model card in `out` stays."""
+    words, text_encoder = text.load(preset, emoji, work)
+    autoencoder = vae.load(preset, work)
     autoencoder.register_to_config(scaling_factor=scaling_factor(autoencoder, emoji))
-    model = denoiser.Denoiser(preset, words)
-    model.load_state_dict(torch.load(work / "unet.pt", weights_only=True)["average"])
     pipeline = StableDiffusionPipeline(
-        vae=autoencoder, text_encoder=model.text_encoder, tokenizer=words, unet=model.unet,
+        vae=autoencoder, text_encoder=text_encoder, tokenizer=words, unet=denoiser.load(preset, work),
         scheduler=EulerAncestralDiscreteScheduler(
             num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_schedule="linear",
             prediction_type="v_prediction", timestep_spacing="trailing", steps_offset=1,

@@ -18,6 +18,8 @@ class Preset:
     vae_groups: int
     vae_batch: int
     vae_steps: int
+    text_batch: int
+    text_steps: int
     unet_channels: tuple[int, ...]
     # Whether a level looks at the text, from the finest to the coarsest.
     unet_attention: tuple[bool, ...]
@@ -31,29 +33,34 @@ class Preset:
     # Entries of the tokenizer, at most.
     vocabulary: int
 
-    def with_steps(self, vae: int | None, unet: int | None) -> "Preset":
+    def with_steps(self, vae: int | None, text: int | None, unet: int | None) -> "Preset":
         """The same with other lengths of training, where they are given."""
-        return replace(self, vae_steps=vae or self.vae_steps, unet_steps=unet or self.unet_steps)
+        return replace(
+            self, vae_steps=vae or self.vae_steps, text_steps=text or self.text_steps,
+            unet_steps=unet or self.unet_steps,
+        )
 
 
 PRESETS = {
-    # An hour or two of one CPU core.
+    # About an hour of two CPU cores.
     "64": Preset(
         side=64,
         labels=HERE / "labels-64.txt",
         vae_channels=(16, 32, 64, 64),
         # Four channels and more in a group: alone, a channel would lose its mean, and so the colours.
         vae_groups=4,
-        vae_batch=8,
-        vae_steps=1500,
+        vae_batch=4,
+        vae_steps=4000,
+        text_batch=128,
+        text_steps=1500,
         unet_channels=(64, 128),
         unet_attention=(False, True),
         unet_rate=1e-3,
         unet_batch=32,
-        unet_steps=3000,
+        unet_steps=4500,
         text_width=128,
         text_layers=3,
-        positions=32,
+        positions=16,
         vocabulary=4000,
     ),
     # For a GPU.
@@ -64,6 +71,8 @@ PRESETS = {
         vae_groups=8,
         vae_batch=64,
         vae_steps=20_000,
+        text_batch=256,
+        text_steps=10_000,
         unet_channels=(96, 192, 256),
         unet_attention=(True, True, True),
         unet_rate=3e-4,

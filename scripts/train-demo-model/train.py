@@ -11,13 +11,16 @@ import transformers
 import data
 import denoiser
 import prompts
+import text
 import tokenizer
 import vae
 from checkpoint import Deadline, Training
 from presets import PRESETS, Preset
 
+STAGES = ["vae", "text", "unet", "export", "evaluate"]
 SEED = 1
-VAE_RATE = 2e-3
+VAE_RATE = 1e-3
+TEXT_RATE = 1e-3
 
 
 def arguments() -> argparse.Namespace:
@@ -27,8 +30,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="threads on the CPU; all cores if not given")
     parser.add_argument("--vae-steps", type=int, help="instead of the preset's")
+    parser.add_argument("--text-steps", type=int, help="instead of the preset's")
     parser.add_argument("--unet-steps", type=int, help="instead of the preset's")
-    parser.add_argument("--only", choices=["vae", "unet", "export", "evaluate"], help="this stage alone")
+    parser.add_argument("--only", choices=STAGES, help="this stage alone")
     parser.add_argument("--out", type=Path, default=Path("miner/models/demo"), help="the model's directory")
     parser.add_argument("--cache", type=Path, required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -49,30 +53,46 @@ def train_vae(preset: Preset, emoji, work: Path, device: str, deadline: Deadline
     return training.run("autoencoder", loss, deadline)
 
 
-def load_vae(preset: Preset, work: Path, device: str):
-    model = vae.build(preset)
-    model.load_state_dict(torch.load(work / "vae.pt", weights_only=True)["average"])
-    return model.to(device).eval()
+def captions(preset: Preset, emoji, batch: int, step: int, words, device: str):
+    """Pictures drawn for a step, by their numbers, and the tokens of a caption for each."""
+    rng = random.Random(SEED + step)
+    chosen = [rng.randrange(len(emoji)) for _ in range(batch)]
+    texts = [data.caption(emoji[i], rng) for i in chosen]
+    ids = tokenizer.encode(words, texts, preset.positions)
+    return torch.tensor(chosen, device=device), ids.to(device)
+
+
+def train_text(preset: Preset, emoji, work: Path, device: str, deadline: Deadline) -> bool:
+    words = tokenizer.build(preset, emoji)
+    torch.manual_seed(SEED)
+    reader = text.Reader(preset, words, len(emoji)).to(device)
+    training = Training(work / "text.pt", reader, preset.text_steps, TEXT_RATE, decay=0.99)
+
+    def loss(step: int) -> torch.Tensor:
+        chosen, ids = captions(preset, emoji, preset.text_batch, step, words, device)
+        return text.loss(reader, ids, chosen)
+
+    return training.run("text encoder", loss, deadline)
 
 
 def train_unet(preset: Preset, emoji, work: Path, device: str, deadline: Deadline) -> bool:
-    words = tokenizer.build(preset, emoji)
-    autoencoder = load_vae(preset, work, device)
+    words, text_encoder = text.load(preset, emoji, work)
+    text_encoder.to(device)
+    autoencoder = vae.load(preset, work).to(device)
     pictures = torch.stack([one.picture for one in emoji]).to(device)
     latents = vae.encode(autoencoder, pictures)
     latents = latents / latents.std()
     torch.manual_seed(SEED)
-    model = denoiser.Denoiser(preset, words).to(device)
-    training = Training(work / "unet.pt", model, preset.unet_steps, preset.unet_rate, decay=0.999)
+    unet = denoiser.build(preset).to(device)
+    training = Training(work / "unet.pt", unet, preset.unet_steps, preset.unet_rate, decay=0.999)
     schedule = denoiser.schedule()
 
     def loss(step: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(SEED + step)
-        rng = random.Random(SEED + step)
-        chosen = torch.randint(len(emoji), (preset.unet_batch,), generator=generator)
-        captions = [data.caption(emoji[i], rng) for i in chosen.tolist()]
-        ids = tokenizer.encode(words, captions, preset.positions).to(device)
-        return denoiser.loss(model, schedule, latents[chosen.to(device)], ids, generator)
+        chosen, ids = captions(preset, emoji, preset.unet_batch, step, words, device)
+        with torch.no_grad():
+            states = text_encoder(ids).last_hidden_state
+        return denoiser.loss(unet, schedule, latents[chosen], states, generator)
 
     return training.run("denoiser", loss, deadline)
 
@@ -86,7 +106,7 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
-    preset = PRESETS[options.preset].with_steps(options.vae_steps, options.unet_steps)
+    preset = PRESETS[options.preset].with_steps(options.vae_steps, options.text_steps, options.unet_steps)
     deadline = Deadline(options.minutes)
     work = options.cache / options.preset
     work.mkdir(parents=True, exist_ok=True)
@@ -94,12 +114,14 @@ def main():
     # Drawn before any training.
     prompts.load(preset, emoji)
     print(f"{len(emoji)} emoji of {preset.side} × {preset.side} pixels, on {options.device}", flush=True)
-    stages = [options.only] if options.only else ["vae", "unet", "export", "evaluate"]
+    stages = [options.only] if options.only else STAGES
     for stage in stages:
         done = True
         match stage:
             case "vae":
                 done = train_vae(preset, emoji, work, options.device, deadline)
+            case "text":
+                done = train_text(preset, emoji, work, options.device, deadline)
             case "unet":
                 done = train_unet(preset, emoji, work, options.device, deadline)
             case "export":
@@ -110,7 +132,7 @@ def main():
             case "evaluate":
                 import evaluate
 
-                evaluate.run(preset, emoji, work, options.out)
+                evaluate.run(preset, emoji, options.out)
         if not done:
             print("the time is up: call again to go on", flush=True)
             return

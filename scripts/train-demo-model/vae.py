@@ -1,14 +1,23 @@
 """The autoencoder: pictures to latents an eighth of their side, and back."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
+from checkpoint import trained
 from presets import Preset
 
+# Channels of the latents.
+LATENTS = 4
 # Weight of the divergence from unit noise: a trace, for latents of a moderate size.
 DIVERGENCE = 1e-6
 STRUCTURE = 0.3
+# Without a weight of its own, colour is learned long after brightness, if at all.
+COLOUR = 4.0
+# Logarithm of the latents' variance that training begins with: nearly none, as there is nothing to blur yet.
+FIRST_VARIANCE = -6.0
 # Noise on the latents in training, as a share of their deviation: what the denoiser makes is never
 # exact, and the decoder must bear it.
 LATENT_NOISE = 0.1
@@ -16,15 +25,32 @@ LATENT_NOISE = 0.1
 
 def build(preset: Preset) -> AutoencoderKL:
     levels = len(preset.vae_channels)
-    return AutoencoderKL(
+    vae = AutoencoderKL(
         block_out_channels=preset.vae_channels,
         down_block_types=["DownEncoderBlock2D"] * levels,
         up_block_types=["UpDecoderBlock2D"] * levels,
         layers_per_block=1,
         norm_num_groups=preset.vae_groups,
-        latent_channels=4,
+        latent_channels=LATENTS,
         sample_size=preset.side,
     )
+    mean_and_variance = vae.quant_conv
+    with torch.no_grad():
+        mean_and_variance.weight[LATENTS:] = 0
+        mean_and_variance.bias[LATENTS:] = FIRST_VARIANCE
+    return vae
+
+
+def load(preset: Preset, work: Path) -> AutoencoderKL:
+    """The trained one."""
+    vae = build(preset)
+    vae.load_state_dict(trained(work / "vae.pt"))
+    return vae.eval()
+
+
+def colour(pictures: torch.Tensor) -> torch.Tensor:
+    """What is left without the brightness."""
+    return pictures - pictures.mean(dim=1, keepdim=True)
 
 
 def similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -53,10 +79,12 @@ def loss(vae: AutoencoderKL, pictures: torch.Tensor, generator: torch.Generator)
     distribution = vae.encode(pictures).latent_dist
     latents = distribution.sample(generator)
     noise = torch.randn(latents.shape, generator=generator, device=generator.device)
-    latents = latents + LATENT_NOISE * latents.detach().std() * noise.to(latents.device)
+    deviation = latents.detach().std(dim=(0, 2, 3), keepdim=True)
+    latents = latents + LATENT_NOISE * deviation * noise.to(latents.device)
     decoded = vae.decode(latents).sample
     return (
         F.l1_loss(decoded, pictures)
+        + COLOUR * F.mse_loss(colour(decoded), colour(pictures))
         + STRUCTURE * (1 - multi_scale_similarity(decoded, pictures))
         + DIVERGENCE * distribution.kl().mean()
     )
