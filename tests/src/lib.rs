@@ -7,7 +7,7 @@
 //! - [`network`]: a chain, coordinators and miners that belong together.
 //! - [`staking`]: becoming a candidate by transactions.
 //! - [`app`]: what an app does with a coordinator.
-//! - [`models`]: the untrained model that all of them render with.
+//! - [`models`]: the model that all of them render with.
 
 pub mod app;
 pub mod models;

@@ -1,46 +1,37 @@
-//! The untrained model with which the tests and the demo render.
+//! The demo's model, with which the tests render, too.
 
 use anyhow::{Context, Result};
 use std::{
-	env, fs,
+	fs, io,
 	path::{Path, PathBuf},
 };
 
 /// Name of the model, which is the name of its directory.
-pub const NAME: &str = "untrained-tiny";
+pub const NAME: &str = "demo";
 
-/// Seed from which its weights are drawn.
-const SEED: u64 = 1;
-
-/// The directory in the user's cache that holds the untrained model. It is made if it is not there.
-pub fn cached() -> Result<PathBuf> {
-	let cache = match env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
-		Some(dir) => PathBuf::from(dir),
-		None => {
-			PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
-				.join(".cache")
-		},
-	};
-	// Another version may draw other weights.
-	let dir = cache.join("cuckoo").join("models").join(env!("CARGO_PKG_VERSION"));
-	fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-	make(&dir)?;
-	Ok(dir)
+/// The directory with the models of this repository.
+pub fn directory() -> PathBuf {
+	Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("miner").join("models")
 }
 
-/// Makes the untrained model in `models`, unless it is there: whole, or not at all.
-pub fn make(models: &Path) -> Result<()> {
-	let model = models.join(NAME);
-	if model.is_dir() {
-		return Ok(());
+/// Makes a copy of the model in `models`, to be broken: its directory.
+pub fn copy_to(models: &Path) -> Result<PathBuf> {
+	let copied = models.join(NAME);
+	copy(&directory().join(NAME), &copied)
+		.with_context(|| format!("cannot copy the model to {}", copied.display()))?;
+	Ok(copied)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+	fs::create_dir(to)?;
+	for entry in fs::read_dir(from)? {
+		let entry = entry?;
+		let to = to.join(entry.file_name());
+		if entry.file_type()?.is_dir() {
+			copy(&entry.path(), &to)?;
+		} else {
+			fs::copy(entry.path(), to)?;
+		}
 	}
-	let context = || format!("cannot write the model {}", model.display());
-	let unfinished =
-		tempfile::Builder::new().prefix(".").tempdir_in(models).with_context(context)?;
-	cuckoo_diffusion::untrained::write(unfinished.path(), SEED).with_context(context)?;
-	match fs::rename(unfinished.path(), &model) {
-		// Somebody else was faster.
-		Err(_) if model.is_dir() => Ok(()),
-		renamed => renamed.with_context(context),
-	}
+	Ok(())
 }

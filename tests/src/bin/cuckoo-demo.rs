@@ -6,7 +6,7 @@ use anyhow::{bail, Context, Result};
 use clap::Parser;
 use cuckoo_coordinator_api::{
 	app::MinerView,
-	task::{TaskRequest, TaskState, TaskStatus, PROMPT_BYTES},
+	task::{TaskRequest, TaskState, TaskStatus, GUIDANCE, PROMPT_BYTES},
 };
 use cuckoo_e2e::{
 	app::App,
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[command(name = "cuckoo-demo", version)]
 struct Arguments {
 	/// What the picture shows.
-	#[arg(default_value = "a red bird", value_parser = prompt)]
+	#[arg(default_value = "a red apple", value_parser = prompt)]
 	prompt: String,
 
 	/// Where the pictures are saved.
@@ -50,9 +50,31 @@ struct Arguments {
 	#[arg(long, default_value_t = 19, value_parser = clap::value_parser!(u32).range(0..=1000))]
 	tasks: u32,
 
-	/// Directory of models to render with, instead of the untrained one.
-	#[arg(long, value_name = "DIR")]
-	models: Option<PathBuf>,
+	/// Pixels of a side of the pictures. The demo's model is made for 64.
+	#[arg(
+		long,
+		value_name = "PIXELS",
+		default_value_t = 64,
+		value_parser = clap::value_parser!(u32).range(64..=2048)
+	)]
+	side: u32,
+
+	/// How closely the picture follows the prompt. The demo's model wants little; larger ones about 7.
+	#[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = guidance)]
+	guidance: f32,
+
+	/// Directory of models to render with.
+	#[arg(long, value_name = "DIR", default_value_os_t = models::directory())]
+	models: PathBuf,
+}
+
+fn guidance(text: &str) -> Result<f32, String> {
+	let scale = text.parse::<f32>().map_err(|error| error.to_string())?;
+	if GUIDANCE.contains(&scale) {
+		Ok(scale)
+	} else {
+		Err(format!("{scale} is not in {}..={}", GUIDANCE.start(), GUIDANCE.end()))
+	}
 }
 
 fn prompt(text: &str) -> Result<String, String> {
@@ -105,13 +127,9 @@ async fn demo(arguments: &Arguments) -> Result<()> {
 	}
 	fs::create_dir_all(&arguments.out)
 		.with_context(|| format!("cannot make the directory {}", arguments.out.display()))?;
-	let models = if let Some(dir) = &arguments.models {
-		cuckoo_diffusion::list_models(dir)?;
-		dir.clone()
-	} else {
-		say("model: untrained, for plumbing only: the picture is noise");
-		models::cached()?
-	};
+	for model in cuckoo_diffusion::list_models(&arguments.models)? {
+		say(&format!("model: {}", model.path.display()));
+	}
 
 	say("chain: one validator, a block every two seconds");
 	let mut node = Node::start("quick", "alice", &[]).await?;
@@ -121,14 +139,16 @@ async fn demo(arguments: &Arguments) -> Result<()> {
 	coordinator.publish_info(&node.client().await?).await?;
 	say("coordinator and miners: starting");
 	let mut network =
-		Network::start(node, &coordinator, listeners, &preset_miners(), &models, &[]).await?;
+		Network::start(node, &coordinator, listeners, &preset_miners(), &arguments.models, &[])
+			.await?;
 	say(&format!("three miners are connected; apps may call {}", network.coordinator.app().url()));
 
 	say(&format!("task: {:?}", arguments.prompt));
 	let picture = TaskRequest {
-		width: 128,
-		height: 128,
+		width: arguments.side,
+		height: arguments.side,
 		steps: arguments.steps,
+		guidance_scale: arguments.guidance,
 		..TaskRequest::new(&arguments.prompt)
 	};
 	let saved = render(network.coordinator.app(), picture, &arguments.out).await?;
@@ -146,9 +166,6 @@ async fn demo(arguments: &Arguments) -> Result<()> {
 	println!();
 	print_table(&miners);
 	println!();
-	if arguments.models.is_none() {
-		println!("The model is untrained, for plumbing only: the picture is noise.");
-	}
 	println!("{}", saved.display());
 	Ok(())
 }

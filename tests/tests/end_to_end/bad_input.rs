@@ -66,7 +66,7 @@ impl Arguments {
 
 	fn miner(chain: &str) -> Self {
 		let (dir, key) = file("key", "//Miner1//operator");
-		let rest = vec!["--models".into(), models::cached().unwrap().to_str().unwrap().into()];
+		let rest = vec!["--models".into(), models::directory().to_str().unwrap().into()];
 		Self { program: "cuckoo-miner", chain: chain.into(), key, rest, _files: vec![dir] }
 	}
 
@@ -137,11 +137,10 @@ async fn chains_ports_and_registrations() {
 	says(&coordinator.refusal_with("--key", &other_role).await, &["coordinator", "miner"]);
 }
 
-/// A copy of the untrained model, to be broken.
+/// A copy of the model, to be broken.
 fn model_copy() -> (TempDir, PathBuf) {
 	let dir = tempfile::tempdir().unwrap();
-	models::make(dir.path()).unwrap();
-	let model = dir.path().join(models::NAME);
+	let model = models::copy_to(dir.path()).unwrap();
 	(dir, model)
 }
 

@@ -54,7 +54,7 @@ async fn draws_a_picture(app: &App) {
 
 #[tokio::test]
 async fn a_miner_accepts_only_the_certificate_that_the_chain_names() {
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let files = TempDir::new().unwrap();
 	let (first, second) =
 		(Made::new(files.path(), "first").await, Made::new(files.path(), "second").await);
@@ -93,7 +93,7 @@ async fn a_miner_accepts_only_the_certificate_that_the_chain_names() {
 
 #[tokio::test]
 async fn a_certificate_of_a_trusted_authority_needs_no_registration() {
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let files = TempDir::new().unwrap();
 	let made = Made::new(files.path(), "tls").await;
 	let mut node = Node::start("quick", "alice", &[]).await.unwrap();

@@ -91,7 +91,7 @@ async fn coordinators_are_asked_in_proportion_to_their_stake() {
 		running.push(Coordinator::start(&node, candidate, listeners, &[]).await.unwrap());
 	}
 	let endpoints = listeners.map(Listeners::endpoint).join(",");
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let mut miner = Miner::start(&node, &miner, &models, &["--coordinator", &endpoints]).unwrap();
 
 	let lines = coordinators.map(|candidate| {
@@ -128,7 +128,7 @@ async fn full_disks_broken_models_and_restarts_are_survived() {
 	let files = tempfile::tempdir().unwrap();
 	let models = files.path().join("models");
 	fs::create_dir(&models).unwrap();
-	models::make(&models).unwrap();
+	models::copy_to(&models).unwrap();
 	untrained::write(&models.join(OTHER), 2).unwrap();
 
 	// Only one model has room, so that they take turns.
@@ -203,7 +203,7 @@ const AT_ONCE: usize = 8;
 #[tokio::test]
 async fn a_thousand_tasks_do_not_make_it_grow() {
 	let trio = Trio::start().await;
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let mut miner = Miner::start(&trio.node, &trio.candidate, &models, &["--slots", "4"]).unwrap();
 	trio.until_a_miner_is_there().await;
 	let mut resident = Vec::new();
@@ -232,7 +232,7 @@ async fn a_thousand_tasks_do_not_make_it_grow() {
 #[tokio::test]
 async fn a_clock_that_is_five_minutes_off_is_named() {
 	let trio = Trio::start().await;
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let (_files, arguments, _) = Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
 	let program = binary("cuckoo-miner").unwrap();
 	let preload = format!("LD_PRELOAD={}", faketime_library().display());
@@ -270,7 +270,7 @@ fn faketime_library() -> PathBuf {
 #[tokio::test]
 async fn the_live_view_shows_the_work_and_leaves_at_a_key() {
 	let trio = Trio::start().await;
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let (files, arguments, _) = Miner::prepare(&trio.node, &trio.candidate, &models, &[]).unwrap();
 	let program = binary("cuckoo-miner").unwrap();
 	let command = std::iter::once(program.display().to_string())

@@ -41,7 +41,7 @@ fn long(prompt: &str) -> TaskRequest {
 
 #[tokio::test]
 async fn tasks_are_shared_out_by_stake() {
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let mut node = Node::start("quick", "alice", &[]).await.unwrap();
 	let chain = node.client().await.unwrap();
 
@@ -166,7 +166,7 @@ async fn a_stranger_is_refused(network: &Network, endpoint: &str) {
 	let dir = tempfile::tempdir().unwrap();
 	let key = dir.path().join("stranger.key");
 	write_key_file(&key, "//E2eStranger").unwrap();
-	let models = models::cached().unwrap();
+	let models = models::directory();
 	let ended = process::run(
 		"cuckoo-miner",
 		[
@@ -211,7 +211,7 @@ async fn log_in(
 
 #[tokio::test]
 async fn a_miner_killed_in_the_middle_of_a_task_loses_nothing() {
-	let mut network = Network::start_preset(&models::cached().unwrap()).await.unwrap();
+	let mut network = Network::start_preset(&models::directory()).await.unwrap();
 	let task = network.coordinator.app().offer(long("a bird that takes its time")).await.unwrap();
 
 	let begin = Instant::now();
@@ -237,7 +237,7 @@ async fn a_miner_killed_in_the_middle_of_a_task_loses_nothing() {
 
 #[tokio::test]
 async fn a_restart_of_the_node_is_survived() {
-	let mut network = Network::start_preset(&models::cached().unwrap()).await.unwrap();
+	let mut network = Network::start_preset(&models::directory()).await.unwrap();
 	render(network.coordinator.app()).await;
 
 	network.node.restart().await.unwrap();
