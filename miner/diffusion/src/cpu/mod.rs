@@ -13,6 +13,7 @@ pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod group_norm;
+pub(crate) mod linear;
 pub(crate) mod planes;
 mod product;
 mod scratch;

@@ -10,6 +10,14 @@ pub(super) struct Stripe<'a> {
 	pub channels: Vec<&'a mut [f32]>,
 }
 
+/// How many of the `rows` of each picture of a batch make a stripe, so that it has at most `fitting`
+/// (unless that is none) and all threads get as many stripes.
+pub(super) fn even_rows(batch: usize, rows: usize, fitting: usize) -> usize {
+	let of_picture = rows.div_ceil(fitting.clamp(1, rows));
+	let fair = rayon::current_num_threads().div_ceil(batch);
+	rows.div_ceil(of_picture.next_multiple_of(fair))
+}
+
 /// Cuts a batch of pictures (batch, channels, height, width) into stripes of `rows` rows; the last of
 /// a picture may have fewer.
 pub(super) fn stripes(

@@ -4,6 +4,7 @@ use super::{
 	attention::{attention, Sizes},
 	convolution::{Convolution, Shape},
 	group_norm::GroupNorm,
+	linear::linear,
 };
 
 /// Numbers from -1 to 1 that have no pattern.
@@ -101,6 +102,26 @@ fn convolutions_are_accurate() {
 		for _ in 0..2 {
 			let found = convolution.forward(&pictures, height, width);
 			assert_close(&found, &exact, 1e-5, &what);
+		}
+	}
+}
+
+#[test]
+fn linear_layers_are_accurate() {
+	for (rows, input, output) in [(1, 96, 384), (77, 40, 3), (300, 320, 130)] {
+		let (places, weight) = (numbers(rows * input, 1), numbers(output * input, 2));
+		for bias in [vec![], numbers(output, 3)] {
+			let exact: Vec<f64> = (0..rows * output)
+				.map(|i| {
+					let [row, column] = [(&places, i / output), (&weight, i % output)]
+						.map(|(numbers, row)| &numbers[row * input..]);
+					let products =
+						row[..input].iter().zip(column).map(|(&a, &b)| f64::from(a) * f64::from(b));
+					products.sum::<f64>() + bias.get(i % output).copied().map_or(0.0, f64::from)
+				})
+				.collect();
+			let what = format!("{rows} rows of {input} to {output}");
+			assert_close(&linear(&places, &weight, &bias, input), &exact, 1e-6, &what);
 		}
 	}
 }

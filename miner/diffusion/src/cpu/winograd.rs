@@ -7,7 +7,7 @@ use super::{
 	convolution::Shape,
 	product::{multiply, Matrix},
 	scratch::Scratch,
-	stripes::{stripes, Stripe},
+	stripes::{even_rows, stripes, Stripe},
 	LANES,
 };
 use pulp::{Arch, Simd, WithSimd};
@@ -74,8 +74,7 @@ impl Winograd {
 		let across = width.div_ceil(TILE);
 		let down = height.div_ceil(TILE);
 		let fitting = TRANSFORMED / (POINTS * (input + output) * across);
-		let fair = (batch * down).div_ceil(rayon::current_num_threads());
-		let together = fitting.min(fair).clamp(1, down);
+		let together = even_rows(batch, down, fitting);
 		// Whole lanes, so that none is a special case.
 		let tiles = (together * across).next_multiple_of(LANES);
 		let arch = Arch::new();

@@ -4,7 +4,7 @@ use super::{linear, on_numbers};
 use crate::cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda;
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
 
 /// A layer whose inner states are four times as wide; half of what is computed for them gates the
@@ -27,7 +27,7 @@ impl FeedForward {
 	pub fn forward(&self, places: &Tensor) -> Result<Tensor> {
 		let gated = match places.device() {
 			Device::Cpu => {
-				let inner = self.gated.forward(places)?;
+				let inner = linear(&self.gated, places)?;
 				let (batch, count, both) = inner.dims3()?;
 				let gated = on_numbers([&inner], |[rows]| cpu::activation::geglu(rows, both / 2))?;
 				Tensor::from_vec(gated, (batch, count, both / 2), inner.device())?

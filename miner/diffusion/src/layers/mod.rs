@@ -53,6 +53,20 @@ pub(crate) fn enlarge(pictures: &Tensor, (height, width): (usize, usize)) -> Res
 
 /// A linear layer on (…, width).
 pub(crate) fn linear(layer: &Linear, places: &Tensor) -> Result<Tensor> {
+	if places.device().is_cpu() {
+		let (output, input) = layer.weight().dims2()?;
+		let places = &places.contiguous()?;
+		let result = if let Some(bias) = layer.bias() {
+			on_numbers([places, layer.weight(), bias], |[x, w, b]| {
+				cpu::linear::linear(x, w, b, input)
+			})
+		} else {
+			on_numbers([places, layer.weight()], |[x, w]| cpu::linear::linear(x, w, &[], input))
+		}?;
+		let mut shape = places.dims().to_vec();
+		*shape.last_mut().ok_or_else(|| Error::Msg("a number has no width".into()))? = output;
+		return Tensor::from_vec(result, shape, places.device());
+	}
 	#[cfg(feature = "cuda")]
 	if let (Device::Cuda(_), Some(_)) = (places.device(), layer.bias()) {
 		let (product, bias) = product(layer, places)?;
